@@ -1,0 +1,66 @@
+"""The contract stage's assets: every line of the run as event or quarantined line."""
+
+import dagster as dg
+import polars as pl
+
+from opsmeter_pipeline.contract import judge_chunk
+from opsmeter_pipeline.model.landed import Chunk
+from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
+from opsmeter_pipeline.orchestration.metadata import rows_metadata
+from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.parallel import map_bounded
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            "judged_events",
+            deps=[LANDED_SLICES],
+            description="Lines that keep the contract, a row each, staged in parts. Not yet "
+            "deduplicated or priced; `identity` and `price` read it.",
+            kinds={"polars", "parquet"},
+        ),
+        dg.AssetSpec(
+            "judged_quarantine",
+            deps=[LANDED_SLICES],
+            description="Lines that broke a rule, a row each, redacted, staged in parts. "
+            "Conflicting duplicates are not among them yet: `identity` finds those.",
+            kinds={"polars", "parquet"},
+        ),
+    ],
+    partitions_def=INGEST_DAYS,
+    group_name="contract",
+)
+def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
+    """Judge each line of the run's slices, a bounded number of chunks at a time."""
+    staging = home.staging(context.run_id)
+    slices = staging.read_slices()
+
+    def judge(chunk: Chunk) -> pl.DataFrame:
+        judged = judge_chunk(chunk, slices)
+        staging.write(f"judged_events/{chunk.number:05}", judged.events)
+        if not judged.quarantine.is_empty():
+            staging.write(f"quarantine/{chunk.number:05}", judged.quarantine)
+        return judged.counts
+
+    reader = home.landing_files().read_chunks(slices, chunk_bytes=home.settings.chunk_bytes)
+    columns = ("lines", "blank", "quarantined")
+    counts = staging.write_counts("contract", map_bounded(judge, reader), columns=columns)
+    staging.write(
+        "checksums", pl.DataFrame({"checksum": reader.checksums}, schema={"checksum": pl.String})
+    )
+    staging.write(
+        "damages",
+        pl.DataFrame(
+            list(reader.damages.items()),
+            schema={"slice_index": pl.Int64, "detail": pl.String},
+            orient="row",
+        ),
+    )
+    lines, blank, quarantined = (int(counts[name].sum()) for name in columns)
+    figures = {"lines": lines, "blank": blank}
+    yield dg.MaterializeResult(
+        "judged_events", metadata=rows_metadata(lines - blank - quarantined, figures)
+    )
+    yield dg.MaterializeResult("judged_quarantine", metadata=rows_metadata(quarantined, figures))

@@ -1,0 +1,50 @@
+"""The identity stage's asset: which events are attempts and which are redeliveries."""
+
+import dagster as dg
+import polars as pl
+
+from opsmeter_pipeline.contract import refuse_conflicts
+from opsmeter_pipeline.identity import CANDIDATE, KNOWN, identify, pick_candidates
+from opsmeter_pipeline.orchestration.metadata import rows_metadata
+from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.publish import count_rows
+from opsmeter_pipeline.storage.ledger import read_known_events
+
+
+@dg.asset(
+    deps=["judged_events"],
+    partitions_def=INGEST_DAYS,
+    group_name="identity",
+    kinds={"polars", "duckdb"},
+)
+def identity_verdicts(
+    context: dg.AssetExecutionContext, home: HomeResource
+) -> dg.MaterializeResult:
+    """A verdict for each staged event whose id occurs more than once, here or in the warehouse.
+
+    An event not named here is the only attempt of its request. Duplicates are staged beside it
+    for `cube` to count, conflicting ones for `publish` to quarantine.
+    """
+    staging = home.staging(context.run_id)
+    replaced = staging.read("replayed")["batch_id"].to_list()
+    parts = staging.parts("judged_events")
+    known = read_known_events(home.lake, parts, columns=KNOWN, replaced=replaced)
+    candidates = pick_candidates(staging.scan_parts("judged_events"), known)
+    verdicts = identify(candidates.select(CANDIDATE), known)
+    removed = {
+        name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")
+        for name in ("duplicate", "conflicting_duplicate")
+    }
+    conflicts = refuse_conflicts(removed["conflicting_duplicate"], staging.read_slices())
+    staging.write("identity_verdicts", verdicts)
+    staging.write("duplicates", removed["duplicate"])
+    staging.write("quarantine/conflicts", conflicts)
+    staging.write_counts(
+        "duplicates", [count_rows(removed["duplicate"], "duplicates")], columns=["duplicates"]
+    )
+    staging.write_counts(
+        "conflicts", [count_rows(conflicts, "quarantined")], columns=["quarantined"]
+    )
+    figures = {name: frame.height for name, frame in removed.items()}
+    return dg.MaterializeResult(metadata=rows_metadata(verdicts.height, figures))

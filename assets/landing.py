@@ -1,0 +1,58 @@
+"""The landing stage's asset: what of an ingest day this run takes."""
+
+import dagster as dg
+import polars as pl
+
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.tables import LANDING_FINDINGS
+from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
+from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
+from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.survey import plan_run
+
+
+@dg.asset(
+    name=LANDED_SLICES,
+    partitions_def=INGEST_DAYS,
+    group_name="landing",
+    kinds={"file", "polars"},
+)
+def landed_slices(
+    context: dg.AssetExecutionContext, config: TakeConfig, home: HomeResource
+) -> dg.MaterializeResult:
+    """The slices of landed files this run takes, a row each, staged for the run.
+
+    A slice is a whole file, or the whole lines a growing `.jsonl` gained. A normal run takes what
+    is new; a backfill replays all slices of the day as well. Holds no telemetry.
+    """
+    now = utc_now()
+    plan = plan_run(
+        home.landing_files(),
+        home.lake,
+        settings=home.settings,
+        now=now,
+        day=context.partition_time_window.start.date(),
+        replay=config.take is Take.DAY,
+        batch_id=f"{now:%Y%m%dT%H%M%S.%f}-{context.run_id[:8]}",
+    )
+    findings = pl.DataFrame(
+        [
+            vars(one.landed) | {"finding": one.finding, "detail": one.detail, "found_at": now}
+            for one in plan.findings
+        ],
+        schema=LANDING_FINDINGS.schema,
+    )
+    staging = home.staging(context.run_id)
+    staging.write_slices(plan.slices)
+    staging.write("findings", findings)
+    staging.write(
+        "replayed", pl.DataFrame({"batch_id": plan.replayed}, schema={"batch_id": pl.String})
+    )
+    figures = {
+        "bytes": sum(one.byte_end - one.byte_start for one in plan.slices),
+        "replayed_batches": len(plan.replayed),
+        "missing_files": ", ".join(plan.missing) or "none",
+        "findings": preview(findings),
+    }
+    return dg.MaterializeResult(metadata=rows_metadata(len(plan.slices), figures))

@@ -1,0 +1,91 @@
+"""The publish stage's assets: the run's ledger, and the one transaction that publishes it all."""
+
+import dagster as dg
+import polars as pl
+
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.tables import (
+    BATCH_TABLES,
+    CUBES,
+    EVENTS,
+    INGEST_BATCHES,
+    INGEST_FILES,
+    LANDING_FINDINGS,
+    QUARANTINE,
+)
+from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
+from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.publish import build_batch_ledger, build_damage_findings, build_file_ledger
+from opsmeter_pipeline.storage.ledger import read_batches
+from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
+
+_PUBLISHED = (*BATCH_TABLES, LANDING_FINDINGS)
+
+
+@dg.asset(
+    deps=["judged_quarantine", "identity_verdicts", "priced_events"],
+    partitions_def=INGEST_DAYS,
+    group_name="publish",
+    kinds={"polars", "parquet"},
+)
+def batch_ledger(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """The run's ledger, staged: a row per slice of a file and a row per batch.
+
+    A blocking check holds lines = accepted + duplicates + quarantined + blank in each row.
+    """
+    staging, now = home.staging(context.run_id), utc_now()
+    slices, replayed = staging.read_slices(), staging.read("replayed")["batch_id"].to_list()
+    files = build_file_ledger(slices, staging.read("checksums")["checksum"], staging.read_counts())
+    batches = build_batch_ledger(
+        files,
+        slices,
+        run_id=context.run_id,
+        now=now,
+        replayed=read_batches(home.lake, replayed),
+    )
+    findings = pl.concat(
+        [staging.read("findings"), build_damage_findings(staging.read("damages"), slices, now=now)]
+    )
+    staging.write("ledger/ingest_files", files)
+    staging.write("ledger/ingest_batches", batches)
+    staging.write("ledger/landing_findings", findings)
+    return dg.MaterializeResult(metadata=rows_metadata(files.height, {"batches": preview(batches)}))
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(
+            table,
+            group="publish",
+            deps=["batch_ledger", "cube_sums", "judged_quarantine", "priced_events"],
+        )
+        for table in _PUBLISHED
+    ],
+    partitions_def=INGEST_DAYS,
+)
+def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
+    """Publish the run's batches in one transaction, then write down when they were visible."""
+    staging = home.staging(context.run_id)
+    batches = staging.read("ledger/ingest_batches")
+    publication = Publication(
+        run_id=context.run_id,
+        batch_ids=batches["batch_id"].to_list(),
+        replaced=staging.read("replayed")["batch_id"].to_list(),
+        events=staging.parts("priced_events"),
+        rows={
+            QUARANTINE: staging.parts("quarantine"),
+            INGEST_BATCHES: [staging.path("ledger/ingest_batches")],
+            INGEST_FILES: [staging.path("ledger/ingest_files")],
+            LANDING_FINDINGS: [staging.path("ledger/landing_findings")],
+            **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
+        },
+    )
+    written = publication.rows | {EVENTS: publication.events}
+    rows = {table.name: staging.count_rows(paths) for table, paths in written.items()}
+    publish(home.lake, publication)
+    visible_at = note_visible(home.lake, now=utc_now)
+    staging.sweep()
+    for name, count in rows.items():
+        figures = {"visible_at": visible_at.isoformat()}
+        yield dg.MaterializeResult(name, metadata=rows_metadata(count, figures))

@@ -1,0 +1,5 @@
+"""The `opsmeter` command: a module per command group, thin. Logic belongs into the stages."""
+
+from opsmeter_pipeline.cli.app import main
+
+__all__ = ["main"]

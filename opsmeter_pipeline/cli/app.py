@@ -1,0 +1,73 @@
+"""The command's root: options every command has, how it prints, how it fails.
+
+Exit codes: 0 success, 1 a check, gate or run that failed, 2 wrong usage or bad configuration.
+With `--json` a command prints one JSON document on standard output and nothing else there;
+everything for a person to watch goes to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Home folder; else OPSMETER_HOME, else .opsmeter.")
+]
+Landing = Annotated[
+    str | None, typer.Option("--landing", help="Landing folder or address; else in the home.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def main() -> None:
+    """Run the command line, turning our own errors into a message and an exit code."""
+    from opsmeter_pipeline.cli.commands import app
+
+    try:
+        app()
+    except UsageError as exc:
+        err.print(f"[red]error:[/red] {exc}", markup=True, soft_wrap=True)
+        sys.exit(2)
+    except OpsmeterError as exc:
+        err.print(f"[red]failed:[/red] {exc}", markup=True, soft_wrap=True)
+        sys.exit(1)
+
+
+def print_json(document: object) -> None:
+    """Print a document as JSON: decimals as strings, times as ISO 8601 in UTC."""
+    sys.stdout.write(
+        json.dumps(document, default=to_json_value, ensure_ascii=False, indent=2) + "\n"
+    )
+
+
+def to_json_value(value: object) -> object:
+    """Return what JSON shows for a value it has no type for."""
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, object]], *, title: str = "", limit: int | None = None
+) -> None:
+    """Print rows as a table for a person, the first `limit` of them."""
+    if not rows:
+        out.print(f"{title}: no rows" if title else "no rows")
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name, value in rows[0].items():
+        is_number = isinstance(value, int | float) or str(value).replace(".", "").isdigit()
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in rows[:limit]:
+        table.add_row(
+            *("" if value is None else str(to_json_value(value)) for value in row.values())
+        )
+    out.print(table)

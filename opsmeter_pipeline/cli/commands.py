@@ -1,0 +1,79 @@
+"""Which commands there are.
+
+Each imports what it needs when it is called, so that `query` does not wait for the orchestrator.
+"""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from opsmeter_pipeline.cli.app import AsJson, Home, Landing
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="What LLM calls cost, who and what drove it, and whether the number is fresh.",
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    home: Home = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+) -> None:
+    """Keep the home for the command that follows."""
+    if show_version:
+        typer.echo(version("opsmeter-pipeline"))
+        raise typer.Exit
+    context.obj = home
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
+) -> None:
+    """Take all that is new in the landing, through the Dagster job, and print the ledger."""
+    from opsmeter_pipeline.cli.ingest import run_command
+
+    run_command(home=home or context.obj, landing=landing, as_json=as_json)
+
+
+@app.command()
+def demo(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Make a day of telemetry with seeded faults, run the pipeline, and show the answers."""
+    from opsmeter_pipeline.cli.demo import demo_command
+
+    demo_command(home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help="One SELECT on the warehouse's tables and views.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,  # noqa: FBT002
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Read the warehouse with SQL while the pipeline keeps writing."""
+    from opsmeter_pipeline.cli.query import query_command
+
+    query_command(sql, home=home or context.obj, as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", help="Port of the Dagster UI.")] = None,
+    landing: Landing = None,
+    home: Home = None,
+) -> None:
+    """Start the Dagster UI and daemon, on loopback, until stopped."""
+    from opsmeter_pipeline.cli.up import up_command
+
+    up_command(home=home or context.obj, landing=landing, port=port)

@@ -1,0 +1,67 @@
+"""`opsmeter demo`: a day of lively telemetry through the real job, and the answers it gives."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from opsmeter_pipeline.cli.app import err, out, print_json, print_table
+from opsmeter_pipeline.cli.ingest import open_home, take_all_waiting
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.producers.demo import write_demo_day
+from opsmeter_pipeline.settings import load_settings
+
+FOLDER = "demo"
+_ANSWERS = {
+    "ledger": """
+        SELECT sum(lines)::BIGINT AS lines, sum(accepted)::BIGINT AS accepted,
+            sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined,
+            sum(blank)::BIGINT AS blank, sum(data_mode_defaulted)::BIGINT AS data_mode_defaulted,
+            sum(environment_defaulted)::BIGINT AS environment_defaulted,
+            sum(unpriced_events)::BIGINT AS unpriced_events,
+            sum(cost_usd)::DECIMAL(18,6) AS cost_usd
+        FROM ingest_batches
+    """,
+    "top endpoints": """
+        SELECT endpoint_tag, requests, cost_usd::DECIMAL(18,6) AS cost_usd, share_of_cost,
+            cost_per_request_usd, error_share, latency_p95_ms FROM top_endpoints LIMIT 8
+    """,
+    "top users": """
+        SELECT tenant_id, user_id, requests, cost_usd::DECIMAL(18,6) AS cost_usd, share_of_cost,
+            error_share, latency_p95_ms FROM top_users LIMIT 5
+    """,
+    "prompt versions": """
+        SELECT endpoint_tag, prompt_version, requests, cost_usd::DECIMAL(18,6) AS cost_usd,
+            cost_per_request_usd, tokens_per_request, latency_p95_ms FROM prompt_versions LIMIT 8
+    """,
+    "refused, and why": """
+        SELECT rule, count(*) AS lines, min(detail) AS for_example
+        FROM quarantine GROUP BY rule ORDER BY lines DESC, rule
+    """,
+}
+_NEXT = """
+Try next:
+  opsmeter query "FROM overview"        what each day cost, and what was left out
+  opsmeter query "FROM quarantine"      each refused line, redacted, with file and line number
+  opsmeter up                           the Dagster UI, and a sensor that takes what lands
+"""
+
+
+def demo_command(*, home: Path | None, as_json: bool) -> None:
+    """Land a demo day unless it is there, run the job, and print what it found."""
+    settings = load_settings(home=home)
+    lake = open_home(settings).lake
+    folder = Path(settings.landing_root) / FOLDER
+    seeded = None
+    if folder.exists():
+        err.print(f"The demo day is in {folder} already; remove the home to start afresh.")
+    else:
+        with err.status("making a day of telemetry ..."):
+            seeded = write_demo_day(folder, now=utc_now())
+        err.print(f"landed {seeded.files} files with {seeded.lines} lines in {folder}")
+    take_all_waiting(settings)
+    answers = {name: lake.query(sql).to_dicts() for name, sql in _ANSWERS.items()}
+    if as_json:
+        print_json({"seeded": asdict(seeded) if seeded else None, **answers})
+        return
+    for name, rows in answers.items():
+        print_table(rows, title=name)
+    out.print(_NEXT)

@@ -1,0 +1,105 @@
+"""`opsmeter run`: the Dagster job, batch after batch, in this process, until nothing waits."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+
+from opsmeter_pipeline.cli.app import err, print_json, print_table
+from opsmeter_pipeline.definitions import defs
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.errors import RunFailedError
+from opsmeter_pipeline.orchestration.instance import write_instance_files
+from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.settings import Settings, load_settings
+from opsmeter_pipeline.storage.survey import survey_landing
+
+_SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
+_FINDINGS = """
+    SELECT file, finding, detail FROM landing_findings
+    WHERE found_at >= ? AND finding <> 'touched'
+"""
+
+
+def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> None:
+    """Run the job until nothing waits and print the ledger of what was taken."""
+    settings = load_settings(home=home, landing=landing)
+    started_at = utc_now()
+    ledger = take_all_waiting(settings)
+    findings = open_home(settings).lake.read(_FINDINGS, [started_at]).to_dicts()
+    if as_json:
+        print_json(ledger | {"findings": findings})
+        return
+    print_table([ledger], title="ledger")
+    for finding in findings:
+        err.print(f"[yellow]{finding['finding']}:[/yellow] {finding['file']}: {finding['detail']}")
+
+
+def take_all_waiting(settings: Settings) -> dict[str, object]:
+    """Run the job until nothing waits; return the sums of what it took.
+
+    Raises:
+        RunFailedError: a run failed; what earlier runs published stays.
+    """
+    home = open_home(settings)
+    ledger: dict[str, object] = dict.fromkeys((*_SUMMED, "batches", "files"), 0)
+    ledger |= {"cost_usd": Decimal(0), "unpriced_events": 0}
+    write_instance_files(settings)
+    with dg.DagsterInstance.from_config(str(settings.dagster)) as instance:
+        for day in _days_waiting(home):
+            with err.status(f"taking what landed on {day} ..."):
+                run_id = _run_once(instance, home, day)
+            ledger = _add(ledger, home, run_id)
+            err.print(f"{day}: {ledger['lines']} lines so far, {ledger['quarantined']} quarantined")
+    return ledger
+
+
+def open_home(settings: Settings) -> HomeResource:
+    """Return the home the settings describe, its default landing created if it is missing."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.landing is None:
+        Path(settings.landing_root).mkdir(exist_ok=True)
+    return HomeResource(home=str(settings.home), landing=settings.landing)
+
+
+def _days_waiting(home: HomeResource) -> Iterator[date]:
+    while True:
+        now = utc_now()
+        survey = survey_landing(home.landing_files(), home.lake, settings=home.settings, now=now)
+        day = survey.next_day(home.settings)
+        if day is None:
+            return
+        yield day
+
+
+def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> str:
+    result = defs.resolve_job_def(INGEST_JOB_NAME).execute_in_process(
+        instance=instance,
+        partition_key=day.isoformat(),
+        run_config=take_new(log_level="ERROR"),
+        resources={"home": home},
+        raise_on_error=False,
+    )
+    if not result.success:
+        failed = [event for event in result.all_events if event.is_step_failure]
+        data = failed[0].step_failure_data.error if failed else None
+        why = (data.cause or data).message if data else "see the run's log"
+        raise RunFailedError(
+            result.run_id, failed[0].step_key if failed else "the run", why.strip()
+        )
+    return result.run_id
+
+
+def _add(ledger: dict[str, object], home: HomeResource, run_id: str) -> dict[str, object]:
+    sums = ", ".join(
+        f"coalesce(sum({name}), 0)::BIGINT AS {name}"
+        for name in (*_SUMMED, "files", "unpriced_events")
+    )
+    sql = f"""SELECT {sums}, count(*) AS batches,
+        coalesce(sum(cost_usd), 0)::DECIMAL(38,18) AS cost_usd
+        FROM ingest_batches WHERE run_id = ?"""
+    taken = home.lake.read(sql, [run_id]).row(0, named=True)
+    return {name: value + taken[name] for name, value in ledger.items()}

@@ -1,0 +1,25 @@
+"""`opsmeter query`: read-only SQL on the warehouse."""
+
+import csv
+import sys
+from pathlib import Path
+
+from opsmeter_pipeline.cli.app import print_json, print_table, to_json_value
+from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.storage.lake import Lake
+
+
+def query_command(sql: str, *, home: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Print the rows of a query as a table, JSON (a list of objects) or CSV."""
+    rows = Lake(load_settings(home=home).warehouse).query(sql)
+    if as_json:
+        print_json(rows.to_dicts())
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(rows.columns)
+        writer.writerows(
+            ["" if value is None else to_json_value(value) for value in row]
+            for row in rows.iter_rows()
+        )
+    else:
+        print_table(rows.to_dicts())

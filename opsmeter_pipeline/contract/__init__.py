@@ -1,0 +1,205 @@
+"""The contract stage: every line of a chunk ends as event, quarantined line or blank.
+
+`judge_chunk` is the whole stage; `lines` and `exact` read a line into typed columns, `rules`
+hold them to the contract, `redact` says what of a refused line may be kept. Duplicates are not
+this stage's business: `identity` finds them. Before it comes `storage.landing`, after it
+`identity`.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from opsmeter_pipeline.contract.exact import parse_exactly
+from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
+from opsmeter_pipeline.contract.redact import redact_line
+from opsmeter_pipeline.contract.rules import find_broken_rules
+from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.landed import Chunk, Slice
+from opsmeter_pipeline.model.tables import QUARANTINE
+from opsmeter_pipeline.model.wire import MISSING_TAG, UNKNOWN_IDENTITY, WIRE
+
+_CHUNK_ROWS = 1 << 32
+
+
+class Judged(NamedTuple):
+    """What the contract made of a chunk.
+
+    Attributes:
+        events: one row per accepted line, in line order: `seq` (its order in the run), its slice
+            and place, and the wire's columns with the field's defaults applied.
+        quarantine: rows of the table `quarantine`, and the `slice_index` they are from.
+        counts: `lines`, `blank` and `quarantined` per `slice_index`.
+    """
+
+    events: pl.DataFrame
+    quarantine: pl.DataFrame
+    counts: pl.DataFrame
+
+
+def judge_chunk(chunk: Chunk, slices: Sequence[Slice]) -> Judged:
+    """Return a chunk's lines split into events and quarantine, with nothing lost.
+
+    Args:
+        chunk: whole lines.
+        slices: the plan; the chunk's parts point into it. A slice's `taken_at` is the `now` of
+            the rules, so a replay judges by the clock of the first taking.
+    """
+    lines = split_lines(chunk.text, chunk.parts)
+    regular = parse_regular(lines)
+    irregular = lines.frame.join(regular, on="position", how="anti", maintain_order="left")
+    exact = parse_exactly(irregular.select("position", "line").iter_rows())
+    rows = _place(pl.concat([regular, exact.rows], how="diagonal"), lines, slices)
+    broken = find_broken_rules(rows)
+    refused = pl.concat(
+        [
+            exact.rejected,
+            broken.select(rows["position"].gather(broken["row"]), "rule", "detail"),
+        ]
+    )
+    quarantine = _quarantine(refused, lines, slices)
+    events = (
+        rows
+        if broken.is_empty()
+        else rows.filter(~pl.int_range(pl.len()).is_in(broken["row"].implode()))
+    )
+    return Judged(
+        _apply_defaults(events, chunk.number * _CHUNK_ROWS),
+        quarantine,
+        _count(chunk, quarantine, irregular, exact.blank),
+    )
+
+
+def _place(rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
+    """Return the rows in line order with their place, their instants read."""
+    if "extra" not in rows.columns:
+        rows = rows.with_columns(extra=pl.lit(None, pl.String))
+    place = lines.frame.select("slice_index", "line_number")
+    rows = rows.sort("position") if not rows["position"].is_sorted() else rows
+    return rows.with_columns(*place[rows["position"]], *_read_instants(rows)).with_columns(
+        _of_slice(slices, "landed_at"), _of_slice(slices, "taken_at")
+    )
+
+
+def _of_slice(slices: Sequence[Slice], attribute: str) -> pl.Expr:
+    values = pl.Series([getattr(one, attribute) for one in slices])
+    values = values.cast(INSTANT) if attribute.endswith("_at") else values
+    return pl.lit(values).gather(pl.col("slice_index")).alias(attribute)
+
+
+def _read_instants(rows: pl.DataFrame) -> list[pl.Series]:
+    """Return `timestamp` and `ingested_at` as instants, and flags where none could be read."""
+    read = []
+    for column in ("timestamp", "ingested_at"):
+        text = rows[column]
+        instant = text.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        if instant.null_count() > text.null_count():
+            epoch = text.cast(pl.Int64, strict=False).cast(pl.Datetime("ms", "UTC"))
+            instant = instant.zip_with(instant.is_not_null(), epoch.cast(INSTANT))
+        read += [
+            instant.alias(column),
+            (text.is_not_null() & instant.is_null()).alias(f"has_bad_{column}"),
+        ]
+    return read
+
+
+def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
+    place = lines.frame[refused["position"]]
+    redacted = [redact_line(line or "") for line in place["line"]]
+    return (
+        place.select("slice_index", "line_number", "position")
+        .with_columns(refused["rule"], refused["detail"])
+        .with_columns(pl.Series("line_redacted", redacted, dtype=pl.String))
+        .with_columns(
+            _of_slice(slices, "batch_id"),
+            _of_slice(slices, "file"),
+            _of_slice(slices, "landed_at").alias("ingested_at"),
+        )
+        .sort("position")
+        .select("slice_index", *QUARANTINE.schema)
+    )
+
+
+def _apply_defaults(rows: pl.DataFrame, first_seq: int) -> pl.DataFrame:
+    ingested_at = pl.coalesce("ingested_at", "landed_at")
+    return rows.with_columns(
+        (pl.col("position").cast(pl.Int64) + first_seq).alias("seq"),
+        *(_default_text(column, MISSING_TAG) for column in ("endpoint_tag", "prompt_version")),
+        *(_default_text(column, UNKNOWN_IDENTITY) for column in ("tenant_id", "user_id")),
+        pl.col("environment").is_null().alias("environment_defaulted"),
+        pl.col("data_mode").is_null().alias("data_mode_defaulted"),
+        pl.col("environment").fill_null("prod"),
+        pl.col("data_mode").fill_null("real"),
+        pl.coalesce("timestamp", ingested_at).alias("occurred_at"),
+        ingested_at.alias("ingested_at"),
+        _outcome().alias("outcome"),
+    ).drop(
+        "position", "timestamp", "landed_at", "taken_at", "has_bad_timestamp", "has_bad_ingested_at"
+    )
+
+
+def _default_text(column: str, default: str) -> pl.Expr:
+    is_given = pl.col(column).str.strip_chars() != ""
+    return pl.when(is_given).then(column).otherwise(pl.lit(default)).alias(column)
+
+
+def _outcome() -> pl.Expr:
+    """Return what became of the attempt; HTTP codes are read as RFC 9110 means them."""
+    status = pl.col("status")
+    by_code = (
+        pl.when(status.is_in(["408", "504"])).then(pl.lit("timeout"))
+        .when(status == "429").then(pl.lit("rate_limited"))
+        .when(status == "499").then(pl.lit("cancelled"))
+        .when(status.str.starts_with("2")).then(pl.lit("success"))
+        .when(status.str.contains(r"^\d")).then(pl.lit("error"))
+    )  # fmt: skip
+    return pl.coalesce(by_code, status, pl.lit("unknown"))
+
+
+def _count(
+    chunk: Chunk, quarantine: pl.DataFrame, irregular: pl.DataFrame, blank: pl.DataFrame
+) -> pl.DataFrame:
+    lines = pl.DataFrame(
+        [(part.slice_index, part.lines) for part in chunk.parts],
+        schema={"slice_index": pl.UInt32, "lines": pl.Int64},
+        orient="row",
+    )
+    blanks = irregular.join(blank, on="position", how="semi")
+    counts = lines.group_by("slice_index").agg(pl.col("lines").sum())
+    for name, removed in (("blank", blanks), ("quarantined", quarantine)):
+        removed_by_slice = removed.group_by("slice_index").agg(pl.len().cast(pl.Int64).alias(name))
+        counts = counts.join(removed_by_slice, on="slice_index", how="left")
+    return counts.with_columns(pl.col("blank", "quarantined").fill_null(0))
+
+
+def refuse_conflicts(conflicts: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
+    """Return quarantine rows for events that `identity` found to contradict an earlier one.
+
+    Args:
+        conflicts: staged events, with the columns `judge_chunk` gives them.
+        slices: the plan.
+    """
+    shown = [field for field in WIRE if field.column in conflicts.columns]
+    wire = conflicts.select(
+        pl.col(f.column).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ") if f.kind == "instant" else f.column
+        for f in shown
+    )
+    lines = [
+        json.dumps({f.name: row[f.column] for f in shown if row[f.column] is not None})
+        for row in wire.iter_rows(named=True)
+    ]
+    redacted = pl.Series("line_redacted", [redact_line(line) for line in lines], dtype=pl.String)
+    return conflicts.select(
+        "slice_index",
+        _of_slice(slices, "batch_id"),
+        _of_slice(slices, "file"),
+        "line_number",
+        pl.lit("conflicting_duplicate").alias("rule"),
+        pl.lit("other content under an id and attempt that is taken; the first stays").alias(
+            "detail"
+        ),
+        redacted,
+        "ingested_at",
+    )

@@ -1,0 +1,142 @@
+"""From bytes to typed rows, the quick way: lines in the regular shape are parsed in bulk.
+
+A line is regular if one pattern proves it well-formed: a flat object of known fields, each with
+a value of its kind, no escapes, no unknown field. Only then is the bulk parser trusted, which
+would otherwise alter numbers and texts in silence. Every other line, however valid, takes the
+exact way in `contract.exact`. Comes after `storage.landing`, before `contract.rules`.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from opsmeter_pipeline.model.landed import Part
+from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE, Kind
+
+_TEXT = r'"[^"\\\x00-\x1f]*"'
+_COUNT = r"(?:0|[1-9][0-9]{0,12})"
+_RFC3339 = (
+    r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}'
+    r'(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"'
+)
+_VALUE: dict[Kind, str] = {
+    "text": _TEXT,
+    "count": _COUNT,
+    "status": rf"(?:{_TEXT}|[1-5][0-9]{{2}})",
+    "instant": rf"(?:{_RFC3339}|{_COUNT})",
+}
+
+
+def _pattern() -> str:
+    by_kind = [
+        f'(?:{"|".join(field.name for field in WIRE if field.kind == kind)})": ?(?:{value}|null)'
+        for kind, value in _VALUE.items()
+    ]
+    pair = f'"(?:{"|".join(by_kind)})'
+    return rf"^\{{{pair}(?:, ?{pair})*\}}$"
+
+
+REGULAR = _pattern()
+RAW_SCHEMA = {field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE}
+
+
+_PLACE = {"slice_index": pl.UInt32(), "line_number": pl.Int64()}
+
+
+class Lines(NamedTuple):
+    """The lines of a chunk.
+
+    Attributes:
+        frame: one row per line: `position` in the chunk, `slice_index`, `line_number`, `line`
+            (null if its bytes are no UTF-8).
+        text: the chunk's bytes with line ends made equal and unreadable lines blanked.
+    """
+
+    frame: pl.DataFrame
+    text: bytes
+
+
+def split_lines(text: bytes, parts: Sequence[Part]) -> Lines:
+    """Return the lines of a chunk with their places.
+
+    A line ends with a line feed; carriage returns before it belong to the line end. A byte
+    order mark at the start of a file is no part of its first line (RFC 8259, section 8.1).
+    """
+    while b"\r\n" in text:
+        text = text.replace(b"\r\n", b"\n")
+    unreadable: list[int] = []
+    try:
+        line = _scan(text)
+    except pl.exceptions.ComputeError:  # some bytes are no UTF-8
+        text, unreadable = _blank_unreadable(text)
+        line = _scan(text)
+    places = [
+        pl.select(
+            slice_index=pl.repeat(part.slice_index, part.lines, dtype=pl.UInt32),
+            line_number=pl.int_range(part.lines, dtype=pl.Int64) + part.first_line_number,
+        )
+        for part in parts
+    ]
+    frame = pl.concat([pl.DataFrame(schema=_PLACE), *places]).with_columns(line)
+    if unreadable:
+        frame = frame.with_columns(
+            line=pl.when(~pl.int_range(pl.len()).is_in(unreadable)).then("line")
+        )
+    return Lines(frame.with_row_index("position"), text)
+
+
+def parse_regular(lines: Lines) -> pl.DataFrame:
+    """Return one row per regular line: `position` and the wire's columns, typed, nulls kept.
+
+    Lines with a repeated field name are left out: the pattern cannot see them, so the number of
+    names in the line is held against the number of values that were read.
+    """
+    counted = lines.frame.select(
+        "position",
+        pl.col("line").str.contains(REGULAR).fill_null(value=False).alias("is_regular"),
+        names=pl.col("line").str.count_matches('":', literal=True)
+        - pl.col("line").str.count_matches('": ?null'),
+    )
+    regular = counted.filter("is_regular")
+    text = lines.text
+    if regular.height < counted.height:
+        text = _blank_lines(lines, counted.filter(~pl.col("is_regular"))["position"])
+    rows = pl.read_ndjson(io.BytesIO(text), schema=RAW_SCHEMA) if regular.height else None
+    if rows is None or rows.height != regular.height:
+        return _empty_rows()
+    rows = rows.rename(COLUMN_OF).with_columns(regular["position"], regular["names"])
+    values = pl.sum_horizontal(pl.col(column).is_not_null() for column in COLUMN_OF.values())
+    return rows.filter(pl.col("names") == values).select("position", *COLUMN_OF.values())
+
+
+def _empty_rows() -> pl.DataFrame:
+    schema = {COLUMN_OF[name]: dtype for name, dtype in RAW_SCHEMA.items()}
+    return pl.DataFrame(schema={"position": pl.UInt32()} | schema)
+
+
+def _scan(text: bytes) -> pl.Series:
+    return pl.scan_lines(io.BytesIO(text), name="line").collect().to_series()
+
+
+def _blank_unreadable(text: bytes) -> tuple[bytes, list[int]]:
+    """Return the bytes with every line that is no UTF-8 emptied, and where those were."""
+    lines, unreadable = text.split(b"\n"), []
+    for position, line in enumerate(lines):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            unreadable.append(position)
+            lines[position] = b""
+    return b"\n".join(lines), unreadable
+
+
+def _blank_lines(lines: Lines, positions: pl.Series) -> bytes:
+    """Return the bytes with these lines overwritten by spaces, which the bulk parser skips."""
+    size = lines.frame["line"].str.len_bytes().fill_null(0)
+    end = (size + 1).cum_sum() - 1
+    text = bytearray(lines.text)
+    for start, stop in zip((end - size).gather(positions), end.gather(positions), strict=True):
+        text[start:stop] = b" " * (stop - start)
+    return bytes(text)

@@ -1,0 +1,208 @@
+"""The contract: the Pandera schema of a typed line, and the named rules that refuse one.
+
+Add a rule here as one `Rule`; its name is what `quarantine.rule` shows and what docs and checks
+list. Rules that can only be seen in a line's text stand in `contract.exact`. A line that breaks
+several rules is filed under the first in this order.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pandera.polars as pa
+import polars as pl
+
+from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.wire import (
+    COUNTS,
+    DATA_MODES,
+    ENVIRONMENTS,
+    MAX_COUNT,
+    SERVICE_TIERS,
+    STATUSES,
+    WIRE,
+)
+
+MAX_ID_CHARACTERS = 256
+FUTURE_TOLERANCE = timedelta(minutes=5)
+"""How far a clock may run ahead before its event is refused (the field's usual tolerance)."""
+TEXT_RULES = (
+    "malformed_json",
+    "not_an_object",
+    "duplicate_field",
+    "wrong_type",
+    "naive_timestamp",
+    "unreadable_timestamp",
+)
+"""Rules that only the text can break; `absurd_count` and `negative_count` occur there too."""
+
+_REQUIRED = [field.column for field in WIRE if field.required]
+_REQUIRED_TEXT = [field.column for field in WIRE if field.required and field.kind == "text"]
+_WIRE_NAME = {field.column: field.name for field in WIRE}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise that every event keeps.
+
+    Attributes:
+        name: its name, in snake_case; what a line that breaks it is filed under.
+        holds: true where a row keeps it; evaluated on the typed columns.
+        detail: what a broken row shows for it, without values that could identify a person.
+    """
+
+    name: str
+    holds: pl.Expr
+    detail: pl.Expr
+
+
+def _names_where(broken: Iterable[tuple[str, pl.Expr]], saying: str) -> pl.Expr:
+    names = [pl.when(flag).then(pl.lit(_WIRE_NAME[column])) for column, flag in broken]
+    return pl.format(saying, pl.concat_str(names, separator=", ", ignore_nulls=True))
+
+
+def _each(name: str, columns: list[str], saying: str, broken: dict[str, pl.Expr]) -> Rule:
+    flags = [(column, broken[column]) for column in columns]
+    return Rule(name, ~pl.any_horizontal(flag for _, flag in flags), _names_where(flags, saying))
+
+
+def _one_of(name: str, column: str, allowed: tuple[str, ...]) -> Rule:
+    holds = pl.col(column).is_null() | pl.col(column).is_in(allowed)
+    saying = f"{_WIRE_NAME[column]} is none of {', '.join(allowed)}"
+    return Rule(name, holds, pl.lit(saying))
+
+
+def _at_most(parts: list[str], whole: str) -> Rule:
+    held = sum((pl.col(part).fill_null(0) for part in parts), start=pl.lit(0))
+    names = " + ".join(_WIRE_NAME[part] for part in parts)
+    saying = f"{names} ({{}}) above {_WIRE_NAME[whole]} ({{}})"
+    bound = pl.col(whole).fill_null(0)
+    return Rule("part_above_whole", held <= bound, pl.format(saying, held, bound))
+
+
+def _parts_rule() -> Rule:
+    rules = [
+        _at_most(["cache_read_tokens", "cache_write_tokens"], "input_tokens"),
+        _at_most(["cache_write_1h_tokens"], "cache_write_tokens"),
+        _at_most(["input_audio_tokens"], "input_tokens"),
+        _at_most(["input_image_tokens"], "input_tokens"),
+        _at_most(["reasoning_tokens"], "output_tokens"),
+        _at_most(["output_audio_tokens"], "output_tokens"),
+    ]
+    details = pl.coalesce(pl.when(~rule.holds).then(rule.detail) for rule in rules)
+    return Rule("part_above_whole", pl.all_horizontal(rule.holds for rule in rules), details)
+
+
+_ID = pl.col("external_request_id")
+_TOTAL = pl.col("input_tokens") + pl.col("output_tokens")
+_FUTURE = pl.col("taken_at") + FUTURE_TOLERANCE
+
+RULES: tuple[Rule, ...] = (
+    _each("missing_field", _REQUIRED, "{} missing or null", {
+        column: pl.col(column).is_null() for column in _REQUIRED
+    }),
+    _each("empty_field", _REQUIRED_TEXT, "{} empty", {
+        column: pl.col(column).str.strip_chars() == "" for column in _REQUIRED_TEXT
+    }),
+    Rule(
+        "too_long",
+        _ID.str.len_chars() <= MAX_ID_CHARACTERS,
+        pl.format("externalRequestId has {} characters", _ID.str.len_chars()),
+    ),
+    _each("negative_count", list(COUNTS), "{} below 0", {
+        column: pl.col(column).fill_null(0) < 0 for column in COUNTS
+    }),
+    _each("absurd_count", list(COUNTS), "{} above 2^40", {
+        column: pl.col(column).fill_null(0) > MAX_COUNT for column in COUNTS
+    }),
+    Rule(
+        "invalid_attempt",
+        pl.col("attempt").fill_null(1) >= 1,
+        pl.lit("attempt is 0, the first is 1"),
+    ),
+    Rule(
+        "unknown_status",
+        pl.col("status").is_null()
+        | pl.col("status").is_in(STATUSES)
+        | pl.col("status").str.contains(r"^[1-5][0-9]{2}$"),
+        pl.lit(f"status is no HTTP code and none of {', '.join(STATUSES)}"),
+    ),
+    _one_of("unknown_data_mode", "data_mode", DATA_MODES),
+    _one_of("unknown_environment", "environment", ENVIRONMENTS),
+    _one_of("unknown_service_tier", "service_tier", SERVICE_TIERS),
+    _each("unreadable_timestamp", ["timestamp", "ingested_at"], "{} names no real moment", {
+        "timestamp": pl.col("has_bad_timestamp"),
+        "ingested_at": pl.col("has_bad_ingested_at"),
+    }),
+    _each("future_timestamp", ["timestamp", "ingested_at"], "{} more than 5 minutes ahead", {
+        column: (pl.col(column) > _FUTURE).fill_null(value=False)
+        for column in ("timestamp", "ingested_at")
+    }),
+    Rule(
+        "contradicting_total",
+        (pl.col("total_tokens") == _TOTAL).fill_null(value=True),
+        pl.format("totalTokens is {}, the parts sum up to {}", "total_tokens", _TOTAL),
+    ),
+    _parts_rule(),
+    Rule(
+        "zero_input_with_output",
+        (pl.col("input_tokens") > 0) | (pl.col("output_tokens") <= 0),
+        pl.format("inputTokens 0 with outputTokens {}", "output_tokens"),
+    ),
+)  # fmt: skip
+
+
+def build_contract() -> pa.DataFrameSchema:
+    """Return the Pandera schema of typed lines: each wire column, each rule as a named check."""
+    columns = {
+        field.column: pa.Column(
+            INSTANT
+            if field.kind == "instant"
+            else pl.Int64
+            if field.kind == "count"
+            else pl.String,
+            nullable=True,
+        )
+        for field in WIRE
+    }
+    checks = [pa.Check(_select(rule), name=rule.name) for rule in RULES]
+    return pa.DataFrameSchema(columns, checks=checks)
+
+
+def find_broken_rules(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `row`, `rule`, `detail` of each row that breaks the contract, by its first rule.
+
+    `row` is the position in `rows`. The frame must be collected: on a lazy one Pandera checks
+    the schema alone (unionai-oss/pandera#1606 and its kin).
+    """
+    try:
+        build_contract().validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as found:
+        failures = found.failure_cases
+    else:
+        return pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "detail": pl.String})
+    order = pl.DataFrame({"check": [rule.name for rule in RULES], "rank": range(len(RULES))})
+    first = (
+        failures.select(pl.col("index").cast(pl.UInt32).alias("row"), "check")
+        .join(order, on="check", how="inner", maintain_order="left")
+        .group_by("row")
+        .agg(pl.col("check").sort_by("rank").first().alias("rule"))
+        .sort("row")
+    )
+    if first.height < failures["index"].n_unique():
+        raise found_shape_error(failures)
+    return first.with_columns(_explain(rows[first["row"]], first["rule"]))
+
+
+def found_shape_error(failures: pl.DataFrame) -> TypeError:
+    """Return the error for a frame that does not have the contract's columns and types."""
+    return TypeError(f"The typed frame broke the contract's shape: {failures['check'].to_list()}")
+
+
+def _select(rule: Rule):  # noqa: ANN202 - a closure for Pandera
+    return lambda data: data.lazyframe.select(rule.holds.fill_null(value=False).alias(rule.name))
+
+
+def _explain(rows: pl.DataFrame, rules: pl.Series) -> pl.Series:
+    details = pl.coalesce(pl.when(pl.col("_rule") == rule.name).then(rule.detail) for rule in RULES)
+    return rows.with_columns(rules.alias("_rule")).select(details.alias("detail")).to_series()

@@ -1,0 +1,23 @@
+"""The roof: everything Dagster loads, assembled. The only importer of `assets/` and `checks/`."""
+
+import dagster as dg
+
+import assets
+import checks
+from opsmeter_pipeline.orchestration.jobs import ingest_job
+from opsmeter_pipeline.orchestration.metadata import OWNER
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.orchestration.sensors import landing_sensor
+
+_ASSETS = dg.map_asset_specs(
+    lambda spec: spec.replace_attributes(owners=[OWNER]),
+    dg.load_assets_from_package_module(assets),
+)
+
+defs = dg.Definitions(
+    assets=_ASSETS,
+    asset_checks=dg.load_asset_checks_from_package_module(checks),
+    jobs=[ingest_job],
+    sensors=[landing_sensor],
+    resources={"home": HomeResource()},
+)

@@ -1,0 +1,160 @@
+"""Which lines are a request's attempts and which are redeliveries of one.
+
+An attempt is billed, a redelivery is not, and the caller's id alone cannot tell them apart:
+clients reuse it for both. With `attempt` the key is `(environment, external_request_id, attempt)`;
+without it, content decides (ADR 0004). Comes after `contract`, before `price`; what earlier
+batches published arrives as `known`.
+"""
+
+import polars as pl
+
+ID = ("environment", "external_request_id")
+CONTENT = (
+    "provider",
+    "model",
+    "endpoint_tag",
+    "prompt_version",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "output_audio_tokens",
+    "web_searches",
+    "service_tier",
+    "latency_ms",
+    "status",
+)
+"""What two lines must agree in to be one event. Times are not among it: senders restamp them."""
+CANDIDATE = ("seq", *ID, "attempt", "ingested_at", "occurred_at", *CONTENT)
+"""Columns of a staged event that identity needs, once its id is known to occur twice."""
+KNOWN = (*ID, "attempt", "is_first_attempt", *CONTENT)
+"""Columns of a published event that identity needs."""
+VERDICT_SCHEMA = {
+    "seq": pl.Int64,
+    "verdict": pl.String,
+    "attempt": pl.Int64,
+    "attempt_inferred": pl.Boolean,
+    "is_first_attempt": pl.Boolean,
+}
+
+
+def pick_candidates(staged: pl.LazyFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the staged events whose id occurs more than once, among them or among known ones."""
+    ids = staged.select("external_request_id").collect().to_series()
+    repeated = pl.concat([ids.filter(ids.is_duplicated()), known["external_request_id"]]).unique()
+    if repeated.is_empty():
+        return staged.head(0).collect()
+    return staged.join(repeated.to_frame().lazy(), on="external_request_id", how="semi").collect()
+
+
+def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return a verdict for each candidate: one row per `seq`, columns of `VERDICT_SCHEMA`.
+
+    `verdict` is `event`, `duplicate` or `conflicting_duplicate`; the other columns are null
+    unless it is `event`.
+
+    The earliest line wins (by ingest time, event time, then order of reading), but an event that
+    an earlier batch published always stays. Attempts are numbered in order of event time with
+    the smallest numbers that are free, so that replaying any batch gives its events the same
+    numbers again.
+
+    Args:
+        candidates: all staged events of ids that occur twice, columns `CANDIDATE`.
+        known: all published events of these ids, columns `KNOWN`, but for replayed batches.
+    """
+    if candidates.is_empty():
+        return pl.DataFrame(schema=VERDICT_SCHEMA)
+    ranked = candidates.sort("ingested_at", "occurred_at", "seq").with_row_index("rank", offset=1)
+    told = _judge_told(ranked.filter(pl.col("attempt").is_not_null()), known)
+    accepted = told.filter(pl.col("verdict") == "event")
+    untold = _judge_untold(ranked.filter(pl.col("attempt").is_null()), known, accepted)
+    return _mark_first(pl.concat([told, untold]), known).select(*VERDICT_SCHEMA)
+
+
+def _judge_told(told: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Judge lines that name their attempt: the first of a key stays, equals are duplicates."""
+    key = (*ID, "attempt")
+    holders = pl.concat([known.select(*key, *CONTENT), told.select(*key, *CONTENT)])
+    first = holders.unique(key, keep="first", maintain_order=True)
+    is_new = pl.col("rank") == pl.col("rank").min().over(key)
+    judged = (
+        told.join(known.select(key).unique().with_columns(held=True), on=key, how="left")
+        .join(first.with_columns(same=True), on=[*key, *CONTENT], how="left", nulls_equal=True)
+        .with_columns(
+            pl.when(is_new & pl.col("held").is_null()).then(pl.lit("event"))
+            .when(pl.col("same")).then(pl.lit("duplicate"))
+            .otherwise(pl.lit("conflicting_duplicate"))
+            .alias("verdict")
+        )
+    )  # fmt: skip
+    return judged.select("seq", "verdict", *ID, "attempt", *CONTENT, attempt_inferred=False)
+
+
+def _judge_untold(
+    untold: pl.DataFrame, known: pl.DataFrame, accepted: pl.DataFrame
+) -> pl.DataFrame:
+    """Judge lines without an attempt: equal content is a redelivery, other content an attempt."""
+    same = [*ID, *CONTENT]
+    held = pl.concat([known.select(same), accepted.select(same)]).unique().with_columns(held=True)
+    judged = untold.join(held, on=same, how="left", nulls_equal=True).with_columns(
+        pl.when(pl.col("held").is_null() & (pl.col("rank") == pl.col("rank").min().over(same)))
+        .then(pl.lit("event"))
+        .otherwise(pl.lit("duplicate"))
+        .alias("verdict")
+    )
+    taken = pl.concat([known.select(*ID, "attempt"), accepted.select(*ID, "attempt")])
+    numbers = _number_attempts(judged.filter(pl.col("verdict") == "event"), taken)
+    return (
+        judged.drop("attempt")
+        .join(numbers, on="seq", how="left")
+        .with_columns((pl.col("attempt") > 1).alias("attempt_inferred"))
+        .select("seq", "verdict", *ID, "attempt", *CONTENT, "attempt_inferred")
+    )
+
+
+def _number_attempts(events: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
+    """Return `seq` and `attempt`: the smallest numbers not taken, in order of event time."""
+    nth = pl.int_range(pl.len()).over(ID).alias("nth")
+    ordered = events.sort("occurred_at", "rank").select("seq", *ID, nth)
+    taken = taken.unique().join(ordered, on=ID, how="semi")
+    used = pl.concat([ordered.select(ID), taken.select(ID)])
+    free = (
+        used.group_by(ID, maintain_order=True)
+        .agg(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("attempt"))
+        .explode("attempt")
+        .join(taken, on=[*ID, "attempt"], how="anti", maintain_order="left")
+        .with_columns(nth)
+    )
+    return ordered.join(free, on=[*ID, "nth"], how="left").select("seq", "attempt")
+
+
+def _mark_first(judged: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Mark one event of each id, unless a published one is marked: it counts the request."""
+    counted = known.filter("is_first_attempt").select(ID).unique().with_columns(counted=True)
+    is_event = pl.col("verdict") == "event"
+    lowest = pl.col("attempt").filter(is_event).min().over(ID)
+    return judged.join(counted, on=ID, how="left").with_columns(
+        pl.when(is_event)
+        .then((pl.col("attempt") == lowest) & pl.col("counted").is_null())
+        .alias("is_first_attempt"),
+        *(pl.when(is_event).then(name).alias(name) for name in ("attempt", "attempt_inferred")),
+    )
+
+
+def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Return the events that stay, with `attempt`, `attempt_inferred` and `is_first_attempt`.
+
+    An event without a verdict is alone with its id: it is its request's first attempt.
+    """
+    judged = events.join(
+        verdicts.rename({"attempt": "judged_attempt"}), on="seq", how="left", maintain_order="left"
+    )
+    return judged.filter(pl.col("verdict").fill_null("event") == "event").with_columns(
+        pl.coalesce("judged_attempt", "attempt", pl.lit(1)).alias("attempt"),
+        pl.col("attempt_inferred").fill_null(value=False),
+        pl.col("is_first_attempt").fill_null(value=True),
+    )

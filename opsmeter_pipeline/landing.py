@@ -1,0 +1,154 @@
+"""What of the landing a run takes: which files are new, which grew, which may not be touched.
+
+Pure decisions over a listing and what the ledger knows; looking and reading is
+`storage.landing`'s. A batch holds slices of one UTC ingest day, up to a size, oldest first, so
+that a large backlog becomes several batches and memory stays bounded. After it comes `contract`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import accumulate
+
+from opsmeter_pipeline.model.clock import ingest_day
+from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
+
+FIRST_DAY = date(2020, 1, 1)
+"""The first partition. A file with an older modification time is taken as of that day."""
+COMPRESSED_WEIGHT = 8
+"""How much more text than its stored bytes a compressed file is assumed to hold."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the ledger knows of a file.
+
+    Attributes:
+        byte_end: how far it has been taken.
+        next_line_number: number of its next line.
+        size_bytes: its size when it was last looked at.
+        modified_at: its modification time then (UTC).
+    """
+
+    byte_end: int
+    next_line_number: int
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may hold something to take.
+
+    Attributes:
+        landed: the file as listed.
+        format: how its bytes are read.
+        byte_start: where its new part starts; 0 for a new file.
+        first_line_number: number of the first new line.
+        is_known: parts of it were taken before, so these must be proven unchanged.
+    """
+
+    landed: LandedFile
+    format: Format
+    byte_start: int
+    first_line_number: int
+    is_known: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in the landing that cannot be taken as it is; see `landing_findings`."""
+
+    landed: LandedFile
+    finding: str
+    detail: str
+
+
+def find_candidates(
+    listing: Iterable[LandedFile], taken: Mapping[str, Taken]
+) -> tuple[list[Candidate], list[Finding]]:
+    """Return the files to look at more closely, and the ones that are no telemetry.
+
+    A file looks the same as before if its size and modification time do; it is passed over,
+    unless a plain `.jsonl` still has an unfinished last line.
+    """
+    candidates, findings = [], []
+    for landed in listing:
+        known, form = taken.get(landed.file), format_of(landed.file)
+        seen = known and (known.size_bytes, known.modified_at) == (
+            landed.size_bytes,
+            landed.modified_at,
+        )
+        if seen and not (form == "jsonl" and known.byte_end < landed.size_bytes):
+            continue
+        if form is None:
+            findings.append(Finding(landed, "unsupported", _UNSUPPORTED))
+        elif known is None:
+            candidates.append(Candidate(landed, form, 0, 1, is_known=False))
+        else:
+            candidates.append(
+                Candidate(landed, form, known.byte_end, known.next_line_number, is_known=True)
+            )
+    return candidates, findings
+
+
+def plan_batch(
+    measured: Sequence[tuple[Candidate, int]],
+    *,
+    now: datetime,
+    batch_id: str,
+    batch_bytes: int,
+    day: date | None = None,
+) -> list[Slice]:
+    """Return the slices of the next batch: those of the oldest day, up to the size.
+
+    Args:
+        measured: candidates with the byte after their last whole line.
+        now: when the landing was listed (UTC); no file landed later than that.
+        batch_id: the new batch.
+        batch_bytes: the size limit in stored bytes; one slice is taken even if it is larger.
+        day: take only what landed on that UTC day.
+    """
+    slices = sorted(
+        (
+            _slice(candidate, end, now=now, batch_id=batch_id)
+            for candidate, end in measured
+            if end > candidate.byte_start or not candidate.is_known
+        ),
+        key=lambda one: (one.ingest_day, one.landed_at, one.file),
+    )
+    first_day = day or (slices[0].ingest_day if slices else None)
+    of_day = [one for one in slices if one.ingest_day == first_day]
+    sizes = list(accumulate(map(_weight, of_day)))
+    return [
+        one
+        for one, size in zip(of_day, sizes, strict=True)
+        if size <= batch_bytes or one is of_day[0]
+    ]
+
+
+def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> Slice:
+    landed_at = min(candidate.landed.modified_at, now)
+    return Slice(
+        batch_id=batch_id,
+        file=candidate.landed.file,
+        format=candidate.format,
+        ingest_day=max(ingest_day(landed_at), FIRST_DAY),
+        landed_at=landed_at,
+        modified_at=candidate.landed.modified_at,
+        taken_at=now,
+        byte_start=candidate.byte_start,
+        byte_end=end,
+        first_line_number=candidate.first_line_number,
+    )
+
+
+def _weight(one: Slice) -> int:
+    size = one.byte_end - one.byte_start
+    return size if one.format in ("jsonl", "csv") else size * COMPRESSED_WEIGHT
+
+
+_UNSUPPORTED = (
+    "none of .jsonl, .jsonl.gz, .jsonl.zst, .csv, .parquet. Rename it, or hide it with a leading "
+    "dot if it is no telemetry."
+)

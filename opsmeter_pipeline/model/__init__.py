@@ -1,0 +1,1 @@
+"""Shared nouns: columns, tables, times, errors and verdicts. Imports nothing of ours."""

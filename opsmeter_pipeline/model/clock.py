@@ -1,0 +1,79 @@
+"""Times as this project reads them: aware UTC instants, parsed once at the edge.
+
+Add here what turns a moment into another moment or a day. Nothing here asks for the present
+time except `utc_now`, which commands and assets call once and hand on as `now`.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+
+RFC3339 = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})?",
+    re.ASCII,
+)
+MAX_EPOCH_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, the largest instant a timestamp column can show."""
+
+
+def utc_now() -> datetime:
+    """Return the present moment as an aware UTC instant."""
+    return datetime.now(UTC)
+
+
+def parse_rfc3339(text: str) -> datetime | None:
+    """Return the instant an RFC 3339 text names, or None if it has no offset.
+
+    Digits beyond microseconds are cut. A leap second (`:60`) is the first instant of the next
+    minute, because UTC timestamps in Python and DuckDB have no 61st second.
+
+    >>> parse_rfc3339("2026-11-23T10:00:00.5+01:30").isoformat()
+    '2026-11-23T08:30:00.500000+00:00'
+    >>> parse_rfc3339("2026-11-23T10:00:00") is None
+    True
+
+    Raises:
+        ValueError: the text is not an RFC 3339 date-time, or names no real moment.
+    """
+    found = RFC3339.fullmatch(text)
+    if found is None:
+        msg = "not an RFC 3339 date-time"
+        raise ValueError(msg)
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    microsecond = int((found[7] or "0")[:6].ljust(6, "0"))
+    leap = timedelta(seconds=1) if second == 60 else timedelta()
+    local = datetime(  # noqa: DTZ001 - the offset is applied two lines below
+        year, month, day, hour, minute, min(second, 59), microsecond
+    )
+    if found[8] is None:
+        return None
+    return (local + leap).replace(tzinfo=_offset(found[8])).astimezone(UTC)
+
+
+def from_epoch_ms(epoch_ms: int) -> datetime:
+    """Return the instant that many milliseconds after 1970-01-01T00:00:00Z.
+
+    >>> from_epoch_ms(1_763_892_000_250).isoformat()
+    '2025-11-23T10:00:00.250000+00:00'
+
+    Raises:
+        ValueError: the number lies outside 1970 to 9999.
+    """
+    if not 0 <= epoch_ms <= MAX_EPOCH_MS:
+        msg = "epoch milliseconds outside 1970 to 9999"
+        raise ValueError(msg)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)
+
+
+def ingest_day(landed_at: datetime) -> date:
+    """Return the UTC calendar day of an instant: the day whose partition holds it."""
+    return landed_at.astimezone(UTC).date()
+
+
+def _offset(text: str) -> timezone:
+    if text in "Zz":
+        return UTC
+    hours, minutes = int(text[1:3]), int(text[4:6])
+    if hours > 23 or minutes > 59:
+        msg = "offset out of range"
+        raise ValueError(msg)
+    return timezone((-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))

@@ -1,0 +1,94 @@
+"""Everything that stops the pipeline, one class per failure, each naming culprit and remedy.
+
+A bad line is never an error: it is quarantined. Add a class here when a run, a command or a
+setting cannot go on; its `__init__` takes the culprits as data and builds the text.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class OpsmeterError(Exception):
+    """The root of all errors this project raises on purpose."""
+
+
+class UsageError(OpsmeterError):
+    """What was asked for cannot be done as asked; the text says how to ask."""
+
+
+class LandingMissingError(UsageError):
+    """The landing folder does not exist."""
+
+    def __init__(self, landing: str) -> None:
+        """Name the folder that is missing."""
+        super().__init__(
+            f"The landing {landing!r} does not exist. Create it, or point to another one with "
+            f"--landing or OPSMETER_LANDING."
+        )
+
+
+class SettingsError(UsageError):
+    """A setting or `opsmeter.toml` cannot be used."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        """Name the source of the setting and what is wrong with each."""
+        super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
+
+
+class WarehouseMissingError(UsageError):
+    """A reader asked for a warehouse that nobody has filled yet."""
+
+    def __init__(self, home: Path) -> None:
+        """Name the home folder that holds no warehouse."""
+        super().__init__(
+            f"There is no warehouse in {str(home)!r} yet. Run `opsmeter run` or `opsmeter demo` "
+            f"first, or point to another home with --home or OPSMETER_HOME."
+        )
+
+
+class QueryError(UsageError):
+    """The warehouse refused a query."""
+
+
+class SliceChangedError(OpsmeterError):
+    """A file changed between the moment it was planned and the moment it was read."""
+
+    def __init__(self, file: str, why: str) -> None:
+        """Name the file and what differs."""
+        super().__init__(
+            f"Landed file {file!r} changed while it was read: {why}. Nothing of it was published; "
+            f"restore it or land the new content under a new name, then run again."
+        )
+
+
+class AlreadyTakenError(OpsmeterError):
+    """Another publisher has published the same lines in the meantime."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        """Name the files whose slices are in the ledger already."""
+        super().__init__(
+            f"Lines of {', '.join(map(repr, files))} were published by another run in the "
+            f"meantime. Nothing was written twice; run again to take what is still new."
+        )
+
+
+class PublishBusyError(OpsmeterError):
+    """The warehouse stayed locked for as long as we may wait."""
+
+    def __init__(self, tries: int) -> None:
+        """Say how often it was tried."""
+        super().__init__(
+            f"The warehouse was busy in {tries} tries to publish. Nothing was written. Another "
+            f"process holds its catalogue: stop it or run again."
+        )
+
+
+class RunFailedError(OpsmeterError):
+    """A run of the job failed."""
+
+    def __init__(self, run_id: str, step: str, why: str) -> None:
+        """Name the run, the step and what it said."""
+        super().__init__(
+            f"Run {run_id} failed in {step}: {why} Nothing of its batch was published; mend the "
+            f"cause and run again. Its log stands in the Dagster UI (`opsmeter up`)."
+        )

@@ -1,0 +1,241 @@
+"""The tables of the warehouse, column by column: DESIGN's contract with people and checks.
+
+Add a column here first; contract, DDL, docs and checks follow. Views over these tables stand
+in the `views` stage. Cubes hold additive measures only, so any total is a sum of rows.
+"""
+
+import polars as pl
+
+from opsmeter_pipeline.model.columns import (
+    BATCH_ID,
+    FILE,
+    LINE_NUMBER,
+    Column,
+    Table,
+    count,
+    flag,
+    instant,
+    money,
+    text,
+)
+
+_HOUR = instant("hour_at", "Start of the UTC hour in which the events occurred.")
+_DAY = Column("day", pl.Date, "UTC day on which the events occurred.")
+_TIER = (
+    text("environment", "prod, staging or dev."),
+    text("data_mode", "real, test or demo."),
+)
+_SERVED = (
+    text("provider", "Provider as the caller named it."),
+    text("model", "Model as the caller named it."),
+)
+_PROMPT = (
+    text("endpoint_tag", "Product feature, `area.action`; `(missing)` if absent or empty."),
+    text("prompt_version", "Prompt deploy label; `(missing)` if absent or empty."),
+)
+_TENANT = text("tenant_id", "Hashed tenant; `unknown` if absent or empty.")
+_USER = text("user_id", "Hashed user; `unknown` if absent or empty.")
+_BUCKET = Column("latency_bucket", pl.Int32, "Logarithmic latency bucket, see `cube`.")
+
+EVENTS = Table(
+    "events",
+    "One billed attempt of one LLM request: a line that passed the contract.",
+    (
+        BATCH_ID,
+        FILE,
+        LINE_NUMBER,
+        text("external_request_id", "The caller's id of the logical request."),
+        count("attempt", "Attempt of that request, from 1; inferred if the line had none."),
+        flag("attempt_inferred", "The line named no attempt and is not the first of its id."),
+        flag("is_first_attempt", "Counts the logical request: true for one event of each id."),
+        *_SERVED,
+        *_PROMPT,
+        _TENANT,
+        _USER,
+        count("input_tokens", "All input tokens, cache reads and writes included."),
+        count("cache_read_tokens", "Input read from a cache; null if not told.", nullable=True),
+        count("cache_write_tokens", "Input written to a cache; null if not told.", nullable=True),
+        count("cache_write_1h_tokens", "Of these, kept one hour; null if not told.", nullable=True),
+        count("input_audio_tokens", "Audio part of the input; null if not told.", nullable=True),
+        count("input_image_tokens", "Image part of the input; null if not told.", nullable=True),
+        count("output_tokens", "All output tokens, reasoning included."),
+        count("reasoning_tokens", "Reasoning part of the output; null if not told.", nullable=True),
+        count("output_audio_tokens", "Audio part of the output; null if not told.", nullable=True),
+        count("total_tokens", "Total as the caller told it; null if not told.", nullable=True),
+        count(
+            "web_searches", "Web searches billed beside tokens; null if not told.", nullable=True
+        ),
+        text("service_tier", "Service tier asked for; null if not told.", nullable=True),
+        count("latency_ms", "Latency in milliseconds; null if not told.", nullable=True),
+        text("status", "Status as told: a word or an HTTP code; null if not told.", nullable=True),
+        text("outcome", "success, error, timeout, cancelled, rate_limited or unknown."),
+        *_TIER,
+        flag("environment_defaulted", "The line named no environment; prod was assumed."),
+        flag("data_mode_defaulted", "The line named no data mode; real was assumed."),
+        instant("occurred_at", "Event time by the caller's clock; ingest time if absent."),
+        instant("ingested_at", "Receipt: told by the collector, else when the file landed."),
+        text("extra", "Unknown fields as a JSON object; null if none.", nullable=True),
+        money("cost_usd", "Exact cost; null if it has no price, never 0 for that.", nullable=True),
+        text("price_id", "Row group of `price_catalogue` that priced it.", nullable=True),
+        text("unpriced_reason", "Why there is no price; null if priced.", nullable=True),
+    ),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "One line that broke a rule.",
+    (
+        BATCH_ID,
+        FILE,
+        LINE_NUMBER,
+        text("rule", "Name of the first rule it broke, in the contract's order."),
+        text("detail", "What was found, without any value that could identify a person."),
+        text("line_redacted", "The line with all but known fields and numbers masked, cut short."),
+        instant("ingested_at", "Ingest time of the line; the file's landing time if unreadable."),
+    ),
+)
+
+_LEDGER_COUNTS = (
+    count("lines", "Lines read: accepted + duplicates + quarantined + blank."),
+    count("accepted", "Lines that became events."),
+    count("duplicates", "Redelivered lines: counted, not billed."),
+    count("quarantined", "Lines that broke a rule."),
+    count("blank", "Lines of white space only."),
+    count("environment_defaulted", "Events whose environment was assumed."),
+    count("data_mode_defaulted", "Events whose data mode was assumed."),
+    count("prompt_version_missing", "Events without a prompt version."),
+    count("with_extra_fields", "Events with unknown fields."),
+    count("attempts_inferred", "Events whose attempt was inferred and is above 1."),
+    count("unpriced_events", "Events without a price."),
+    money("cost_usd", "Cost of the priced events."),
+)
+
+INGEST_BATCHES = Table(
+    "ingest_batches",
+    "One batch: the lines that one run took.",
+    (
+        BATCH_ID,
+        Column("ingest_day", pl.Date, "UTC day on which its files landed: its partition."),
+        text("run_id", "Dagster run that published it, or replayed it last."),
+        instant("taken_at", "When the run listed the landing."),
+        count("files", "Slices of files in the batch."),
+        *_LEDGER_COUNTS,
+        instant("visible_at", "When its commit had returned; null until measured.", nullable=True),
+        instant("replayed_at", "When it was replayed last; null if never.", nullable=True),
+    ),
+)
+
+INGEST_FILES = Table(
+    "ingest_files",
+    "One slice of a landed file in one batch: a whole file, or what a growing one gained.",
+    (
+        BATCH_ID,
+        FILE,
+        text("format", "jsonl, jsonl.gz, jsonl.zst, csv or parquet."),
+        Column("ingest_day", pl.Date, "UTC day on which the slice landed."),
+        instant("landed_at", "When it landed: its modification time, never later than taken."),
+        instant("modified_at", "Modification time of the file, as the landing tells it."),
+        count("byte_start", "First byte of the slice in the stored file."),
+        count("byte_end", "Byte after the slice."),
+        text("checksum", "XXH3-128 of these bytes, hexadecimal."),
+        count("first_line_number", "Number of its first line in the file."),
+        *_LEDGER_COUNTS,
+    ),
+)
+
+LANDING_FINDINGS = Table(
+    "landing_findings",
+    "One thing found in the landing that cannot be taken as it is.",
+    (
+        FILE,
+        text("finding", "changed, unsupported, damaged or touched (harmless)."),
+        text("detail", "What differs and what to do."),
+        count("size_bytes", "Size of the file when it was found so."),
+        instant("modified_at", "Modification time of the file when it was found so."),
+        instant("found_at", "When it was found."),
+    ),
+)
+
+_MEASURES = (
+    count("requests", "Logical requests."),
+    count("attempts", "Events: billed attempts."),
+    count("redeliveries", "Duplicates: counted, not billed."),
+    count("inferred_attempts", "Events whose attempt was inferred and is above 1."),
+    count("failures", "Events whose outcome is known and is not success."),
+    count("input_tokens", "Sum of input tokens."),
+    count("cache_read_tokens", "Sum of cache reads, where told."),
+    count("cache_write_tokens", "Sum of cache writes, where told."),
+    count("output_tokens", "Sum of output tokens."),
+    count("reasoning_tokens", "Sum of reasoning tokens, where told."),
+    count("latency_ms", "Sum of latencies, where told."),
+    count("timed_attempts", "Events that told a latency."),
+    count("unpriced_attempts", "Events without a price."),
+    money("cost_usd", "Sum of the priced events' cost."),
+    money("inferred_cost_usd", "Part of the cost that inferred attempts make."),
+)
+MEASURE_NAMES = tuple(measure.name for measure in _MEASURES)
+
+ATTRIBUTION_HOURLY = Table(
+    "attribution_hourly",
+    "One batch's sum for an hour and a combination of all attribution dimensions but user.",
+    (BATCH_ID, _HOUR, *_TIER, *_SERVED, *_PROMPT, _TENANT, *_MEASURES),
+)
+USERS_DAILY = Table(
+    "users_daily",
+    "One batch's sum for a day, a tenant and a user.",
+    (BATCH_ID, _DAY, *_TIER, _TENANT, _USER, *_MEASURES),
+)
+LATENCY_HOURLY = Table(
+    "latency_hourly",
+    "One batch's count for an hour, a model, an endpoint, a version and a latency bucket.",
+    (BATCH_ID, _HOUR, *_TIER, *_SERVED, *_PROMPT, _BUCKET, count("attempts", "Events in it.")),
+)
+USERS_LATENCY_DAILY = Table(
+    "users_latency_daily",
+    "One batch's count for a day, a tenant, a user and a latency bucket.",
+    (BATCH_ID, _DAY, *_TIER, _TENANT, _USER, _BUCKET, count("attempts", "Events in it.")),
+)
+
+PRICE_CATALOGUE = Table(
+    "price_catalogue",
+    "One price of one token class of one model, in force from an instant and under a condition.",
+    (
+        text("price_id", "Rows that are in force together share it; events point to it."),
+        text("provider_id", "Provider in the source's spelling."),
+        text("model_id", "Model in the source's spelling."),
+        text("token_class", "uncached_input, cache_read, cache_write, cache_write_1h, output."),
+        money("price_usd_per_unit", "Exact price of one unit."),
+        text("unit", "token or request."),
+        count("priority", "Of the rows in force at an instant, the highest priority counts."),
+        instant("valid_from", "First instant of validity; null is since ever.", nullable=True),
+        instant("valid_to", "First instant after validity; null is until further.", nullable=True),
+        Column("window_start", pl.Time, "Start of its daily UTC window.", nullable=True),
+        Column("window_end", pl.Time, "End of that window, exclusive.", nullable=True),
+        count(
+            "above_input_tokens",
+            "For the whole of a request with more input tokens than this; null is any.",
+            nullable=True,
+        ),
+        flag("is_rounded", "The source had a float artefact; rounded to 12 decimals per million."),
+        text("source", "Where the price is from."),
+        text("source_version", "Version of that source."),
+        instant("loaded_at", "When it was loaded."),
+    ),
+)
+MODEL_RESOLUTIONS = Table(
+    "model_resolutions",
+    "One provider and model as callers name them, and the catalogue's model they mean.",
+    (
+        *_SERVED,
+        text("provider_id", "Provider in the catalogue; null if unknown.", nullable=True),
+        text("model_id", "Model in the catalogue; null if unknown.", nullable=True),
+        text("rule", "How the name was matched, or why it was not."),
+        text("source_version", "Catalogue version that answered."),
+        instant("resolved_at", "When it was first asked."),
+    ),
+)
+
+CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
+BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES)
+"""Tables whose rows carry their batch and are replaced when the batch is replayed."""
+TABLES = (*BATCH_TABLES, LANDING_FINDINGS, PRICE_CATALOGUE, MODEL_RESOLUTIONS)

@@ -1,0 +1,41 @@
+"""The jobs: which assets run together, and how a run is told what to take."""
+
+from enum import Enum
+
+import dagster as dg
+
+INGEST_JOB_NAME = "ingest"
+LANDED_SLICES = "landed_slices"
+
+
+class Take(Enum):
+    """What of an ingest day a run takes."""
+
+    NEW = "new"
+    DAY = "day"
+
+
+class TakeConfig(dg.Config):
+    """What a run takes: only what is `new`, or the whole `day` again with what is new.
+
+    The sensor and `opsmeter run` say `new`. A backfill from the UI says nothing and so replays
+    the day.
+    """
+
+    take: Take = Take.DAY
+
+
+def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
+    """Return the run configuration of a normal run; the level is of what it prints."""
+    return dg.RunConfig(
+        ops={LANDED_SLICES: TakeConfig(take=Take.NEW)},
+        loggers={"console": {"config": {"log_level": log_level}}},
+    )
+
+
+ingest_job = dg.define_asset_job(
+    INGEST_JOB_NAME,
+    selection=dg.AssetSelection.all(),
+    executor_def=dg.in_process_executor,
+    description="Take one batch of landed lines to the tables people read.",
+)

@@ -1,0 +1,64 @@
+"""The one resource assets and checks ask for: a home with everything in it.
+
+Add here what opens a system for an asset. The systems themselves are in `storage`; settings are
+read when a run asks for them, never at import.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+
+from opsmeter_pipeline.settings import Settings, load_settings
+from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.staging import Staging
+from opsmeter_pipeline.views import VIEWS
+
+
+class HomeResource(dg.ConfigurableResource):
+    """A home folder: landing, staging and warehouse.
+
+    Attributes:
+        home: the folder; unset, `OPSMETER_HOME` or `opsmeter.toml` says it.
+        landing: another landing; unset, as the settings say.
+    """
+
+    home: str | None = None
+    landing: str | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this home."""
+        return load_settings(home=self.home, landing=self.landing)
+
+    @property
+    def lake(self) -> Lake:
+        """The warehouse, created if it is not there."""
+        return _open_lake(self.settings.warehouse)
+
+    def landing_files(self) -> Landing:
+        """Return the landing."""
+        return Landing(self.settings.landing_root)
+
+    def price_book(self) -> PriceBook:
+        """Return the price list."""
+        return _price_book()
+
+    def staging(self, run_id: str) -> Staging:
+        """Return the staging folder of a run."""
+        return Staging(self.settings.staging, run_id)
+
+
+@cache
+def _open_lake(folder: Path) -> Lake:
+    # One per process: opening the database takes 0.2 s.
+    lake = Lake(folder)
+    lake.create({view.name: view.sql for view in VIEWS})
+    return lake
+
+
+@cache
+def _price_book() -> PriceBook:
+    return PriceBook()

@@ -1,0 +1,58 @@
+"""One named function per sensor: when a run is started, and why not.
+
+A sensor looks and decides; it never reads telemetry. Add one here when something other than
+landed files should start a run or raise an alert.
+"""
+
+import dagster as dg
+
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.survey import survey_landing
+
+TICK_SECONDS = 5
+RETRY_SECONDS = 60
+"""How long after a failed run the same landing is left alone, so that a broken run does not
+repeat every tick."""
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    job_name=INGEST_JOB_NAME,
+    minimum_interval_seconds=TICK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a run when something new has landed and no run is under way.",
+)
+def landing_sensor(
+    context: dg.SensorEvaluationContext, home: HomeResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one run of the oldest ingest day that has something new."""
+    under_way = context.instance.get_runs(
+        dg.RunsFilter(job_name=INGEST_JOB_NAME, statuses=_ACTIVE), limit=1
+    )
+    if under_way:
+        return dg.SkipReason(f"Run {under_way[0].run_id} is under way; one batch at a time.")
+    now = utc_now()
+    pause = _pause_after_failure(context.instance, now.timestamp())
+    if pause > 0:
+        return dg.SkipReason(f"The last run failed; trying again in {pause:.0f} s.")
+    settings = home.settings
+    survey = survey_landing(home.landing_files(), home.lake, settings=settings, now=now)
+    day = survey.next_day(settings)
+    if day is None:
+        return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
+    return dg.SensorResult([dg.RunRequest(partition_key=day.isoformat(), run_config=take_new())])
+
+
+def _pause_after_failure(instance: dg.DagsterInstance, now_seconds: float) -> float:
+    last = instance.get_run_records(dg.RunsFilter(job_name=INGEST_JOB_NAME), limit=1)
+    if not last or last[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
+        return 0
+    return (last[0].end_time or now_seconds) + RETRY_SECONDS - now_seconds

@@ -1,0 +1,96 @@
+"""Everything a user can set, typed, from `OPSMETER_*` variables and `opsmeter.toml`.
+
+Add a setting here with its unit in the name and a default that works. Precedence: command-line
+option, environment variable, `opsmeter.toml` in the working folder, default.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from opsmeter_pipeline.model.errors import SettingsError
+
+_SOURCES = "an option, OPSMETER_* or opsmeter.toml"
+TOML_FILE = Path("opsmeter.toml")
+
+
+class Settings(BaseSettings):
+    """The settings of one home.
+
+    Attributes:
+        home: folder that holds everything the pipeline keeps; see the properties.
+        landing: folder or fsspec address where producers put files; `landing/` in the home
+            if not set.
+        batch_bytes: how much stored text one batch takes at most; compressed files count eightfold.
+        chunk_bytes: how much text is in memory at once per worker; bounds the run's memory.
+        settle_seconds: how long a last line without a line feed may stay unfinished before it
+            is taken as it is.
+        port: where `opsmeter up` serves the Dagster UI, on loopback.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPSMETER_", toml_file=TOML_FILE, extra="forbid", frozen=True
+    )
+
+    home: Path = Path(".opsmeter")
+    landing: str | None = None
+    batch_bytes: int = Field(default=640 * 1024**2, gt=0)
+    chunk_bytes: int = Field(default=32 * 1024**2, gt=0)
+    settle_seconds: int = Field(default=300, ge=0)
+    port: int = Field(default=3000, gt=0, lt=65536)
+
+    @property
+    def landing_root(self) -> str:
+        """Where producers put telemetry files."""
+        return self.landing or str(self.home / "landing")
+
+    @property
+    def staging(self) -> Path:
+        """Where runs hand rows on; emptied when a run is done."""
+        return self.home / "staging"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckLake: its catalogue and its Parquet files."""
+        return self.home / "warehouse"
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME: runs, ticks and logs."""
+        return self.home / "dagster"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in order of precedence."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**options: object) -> Settings:
+    """Return the settings, with the given options on top; an option of None is not set.
+
+    Raises:
+        SettingsError: a value cannot be used; the text names it.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
+        raise SettingsError(_SOURCES, problems) from exc
+    except ValueError as exc:  # a TOML syntax error
+        raise SettingsError(str(TOML_FILE), [str(exc)]) from exc
+    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})

@@ -1,0 +1,199 @@
+"""The warehouse: a DuckLake with a SQLite catalogue beside a folder of Parquet files.
+
+Opens it, creates its tables and views from the column catalogue, and reads. What one publish
+writes stands in `storage.publisher`. Readers and one publisher work at the same time; each
+reader sees whole batches only, because a batch is one transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.errors import QueryError, WarehouseMissingError
+from opsmeter_pipeline.model.tables import TABLES
+
+CATALOGUE = "catalogue.sqlite"
+DATA = "data"
+INLINED_ROWS = 1000
+"""Writes of fewer rows stay in the catalogue and make no file of their own."""
+MEMORY_LIMIT = "1GB"
+_EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
+_ONE_SELECT = "The warehouse is read with one SELECT at a time; it is never written by hand."
+_SQL_TYPE = {
+    pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Boolean: "BOOLEAN",
+    pl.Date: "DATE", pl.Time: "TIME", pl.Datetime: "TIMESTAMPTZ",
+}  # fmt: skip
+
+
+class Lake:
+    """The warehouse of one home.
+
+    Args:
+        folder: the home's warehouse folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Point to the warehouse; nothing is opened or created."""
+        self.folder = folder
+        self._databases: dict[bool, duckdb.DuckDBPyConnection] = {}
+
+    @property
+    def exists(self) -> bool:
+        """Whether the warehouse has been created."""
+        return (self.folder / CATALOGUE).exists()
+
+    def create(self, views: dict[str, str]) -> None:
+        """Create what is missing of the warehouse: folder, catalogue, tables, and these views.
+
+        Args:
+            views: SQL of each view by name, in order of dependence; a view whose text has
+                changed is replaced.
+        """
+        if not self.exists:
+            (self.folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._let_readers_and_writer_coexist()
+        with self.connect() as con:
+            known = {
+                name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            }
+            for table in TABLES:
+                if table.name not in known:
+                    con.execute(create_table_sql(table))
+            written = self._view_texts(con)
+            for name, sql in views.items():
+                if written.get(name) != sql:
+                    con.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
+                    con.execute(f"COMMENT ON VIEW {name} IS {quote(sql)}")
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection whose current schema is the warehouse's `main`, in UTC.
+
+        Raises:
+            WarehouseMissingError: read only, and there is no warehouse yet.
+        """
+        con = self._database(read_only=read_only).cursor()
+        try:
+            con.execute("USE lake; SET TimeZone = 'UTC'")
+            yield con
+        finally:
+            con.close()
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
+        """Return the rows of one of our own queries."""
+        with self.connect(read_only=True) as con:
+            return fetch(con, sql, parameters)
+
+    def describe(self, name: str) -> tuple[dict[str, str], int]:
+        """Return the columns with their types of a table or view, and how many rows it has."""
+        columns = self.read(f"SELECT column_name, column_type FROM (DESCRIBE {name})")
+        return dict(columns.iter_rows()), self.read(f"SELECT count(*) FROM {name}").item()
+
+    def query(self, sql: str) -> pl.DataFrame:
+        """Return the rows of a person's query, which can read the warehouse and nothing else.
+
+        Raises:
+            QueryError: the query is wrong or would write or reach outside.
+        """
+        con = self._open(read_only=True).cursor()
+        try:
+            con.execute("USE lake; SET TimeZone = 'UTC'")
+            con.execute(f"SET allowed_directories = [{quote(str(self.folder))}]")
+            con.execute("SET enable_external_access = false; SET lock_configuration = true")
+            statements = con.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise QueryError(_ONE_SELECT)
+            return _to_frame(con.sql(statements[0]))
+        except duckdb.Error as exc:
+            raise QueryError(str(exc)) from exc
+        finally:
+            con.close()
+
+    def _database(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if read_only not in self._databases:
+            self._databases[read_only] = self._open(read_only=read_only)
+        return self._databases[read_only]
+
+    def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Return a database with the lake attached; loading the extensions takes 0.2 s."""
+        if read_only and not self.exists:
+            raise WarehouseMissingError(self.folder.parent)
+        con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+        for name in _EXTENSIONS:
+            con.execute(f"LOAD {quote(_extension_path(name))}")
+        path = quote(str(self.folder / DATA))
+        write = f"DATA_PATH {path}, DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
+        options = "READ_ONLY" if read_only else write
+        source = quote(f"ducklake:sqlite:{self.folder / CATALOGUE}")
+        con.execute(f"ATTACH {source} AS lake ({options})")
+        return con
+
+    def _let_readers_and_writer_coexist(self) -> None:
+        # Without WAL a reader waits two seconds and fails whenever a batch is published.
+        with sqlite3.connect(self.folder / CATALOGUE) as catalogue:
+            catalogue.execute("PRAGMA journal_mode = WAL")
+        (self.folder / CATALOGUE).chmod(0o600)
+
+    def _view_texts(self, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        found = con.execute(
+            "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'lake'"
+        )
+        return dict(found.fetchall())
+
+
+def fetch(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
+) -> pl.DataFrame:
+    """Return the rows of a query: instants in UTC, sums of whole numbers as whole numbers."""
+    return _to_frame(con.sql(sql, params=list(parameters) or None))
+
+
+def _to_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    frame = pl.DataFrame(relation)
+    instants = [name for name, dtype in frame.schema.items() if _has_zone(dtype)]
+    kinds = zip(relation.columns, map(str, relation.types), strict=True)
+    integers = [name for name, kind in kinds if kind in ("HUGEINT", "UHUGEINT")]
+    return frame.with_columns(
+        pl.col(instants).dt.convert_time_zone("UTC"), pl.col(integers).cast(pl.Int128)
+    )
+
+
+def _has_zone(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+
+
+def create_table_sql(table: Table) -> str:
+    """Return the DDL of a table."""
+    columns = ", ".join(
+        f"{column.name} {sql_type(column.dtype)}{'' if column.nullable else ' NOT NULL'}"
+        for column in table.columns
+    )
+    return f"CREATE TABLE {table.name} ({columns})"
+
+
+def sql_type(dtype: pl.DataType | type[pl.DataType]) -> str:
+    """Return the warehouse's type for a Polars type.
+
+    >>> sql_type(pl.Decimal(38, 18))
+    'DECIMAL(38,18)'
+    """
+    if isinstance(dtype, pl.Decimal):
+        return f"DECIMAL({dtype.precision},{dtype.scale})"
+    return _SQL_TYPE[dtype.base_type()]
+
+
+def _extension_path(name: str) -> str:
+    # The extensions are signed files in installed packages: nothing is downloaded or copied.
+    package = files(f"duckdb_extension_{name}")
+    return str(package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension")
+
+
+def quote(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,233 @@
+"""The landing: a folder or bucket that producers write and this project only reads.
+
+Lists files, tells how far a growing one may be taken, and reads slices as chunks of whole JSON
+lines, whatever the format. CSV and Parquet records become JSON lines here (`storage.records`),
+so that one contract judges them all. What to take is decided by the `landing` stage.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import IO
+
+import fsspec
+import xxhash
+
+from opsmeter_pipeline.landing import Candidate
+from opsmeter_pipeline.model.errors import LandingMissingError, SliceChangedError
+from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
+from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
+
+_BLOCK_BYTES = 1 << 20
+_IGNORED_ENDINGS = (".tmp", ".manifest.json")
+
+
+class Landing:
+    """One landing.
+
+    Args:
+        root: a local folder or an address fsspec knows, such as `s3://bucket/prefix`.
+    """
+
+    def __init__(self, root: str) -> None:
+        """Point to the landing; nothing is opened."""
+        self.root = root
+        self._fs, self._base = fsspec.core.url_to_fs(root)
+
+    def list_files(self) -> list[LandedFile]:
+        """Return all files but hidden ones, `*.tmp` and manifests, by path.
+
+        Raises:
+            LandingMissingError: the folder does not exist.
+        """
+        self._fs.invalidate_cache()
+        if not self._fs.isdir(self._base):
+            raise LandingMissingError(self.root)
+        found = self._fs.find(self._base, detail=True)
+        files = {path.removeprefix(self._base).lstrip("/"): info for path, info in found.items()}
+        return [
+            LandedFile(file, info["size"], self._modified_at(info))
+            for file, info in sorted(files.items())
+            if not file.endswith(_IGNORED_ENDINGS)
+            and not any(part.startswith(".") for part in file.split("/"))
+        ]
+
+    def whole_lines_end(self, candidate: Candidate, *, limit_bytes: int, is_settled: bool) -> int:
+        """Return the byte after the last whole line to take of a candidate.
+
+        A plain `.jsonl` may still be written to. Its last line counts as whole if a line feed
+        ends it, if it is a complete JSON object (no part of one is), or if the file has settled.
+        Other formats are taken as they are.
+        """
+        size = candidate.landed.size_bytes
+        if candidate.format != "jsonl" or size <= candidate.byte_start:
+            return size
+        with self._open(candidate.landed.file) as file:
+            start = candidate.byte_start
+            end = _after_last_line_feed(file, start, min(size, start + limit_bytes))
+            if end is None and start + limit_bytes < size:
+                end = _after_first_line_feed(file, start + limit_bytes, size)
+            if end is None or (end < size <= start + limit_bytes):
+                tail_start = start if end is None else end
+                file.seek(tail_start)
+                if is_settled or _is_object(file.read(size - tail_start)):
+                    return size
+                return tail_start
+            return end
+
+    def read_chunks(self, slices: Sequence[Slice], *, chunk_bytes: int) -> "ChunkReader":
+        """Return a reader of the slices' lines as chunks."""
+        return ChunkReader(self, slices, chunk_bytes=chunk_bytes)
+
+    def checksum(self, file: str, byte_start: int, byte_end: int) -> str | None:
+        """Return what these bytes sum up to, or None if the file does not have them."""
+        try:
+            with self._open(file) as source:
+                source.seek(byte_start)
+                digest = _Digest(source, byte_end - byte_start)
+                while digest.read(_BLOCK_BYTES):
+                    pass
+        except FileNotFoundError:
+            return None
+        return digest.hexdigest() if digest.left == 0 else None
+
+    def read_slice(self, one: Slice, *, block_bytes: int) -> Iterator[bytes]:
+        """Yield the slice's records as JSON lines, in blocks of whole lines of about that size.
+
+        The generator's return value is `(checksum, damage)`: what the stored bytes summed up to,
+        and why reading had to stop early, or None. What came before the damage is yielded.
+
+        Raises:
+            SliceChangedError: the file is shorter than planned, or a replayed slice has other
+                bytes than the first time.
+        """
+        try:
+            source = self._open(one.file)
+        except FileNotFoundError:
+            raise SliceChangedError(one.file, "it is gone") from None
+        with source:
+            source.seek(one.byte_start)
+            digest = _Digest(source, one.byte_end - one.byte_start)
+            damage = None
+            stored = io.BufferedReader(digest, _BLOCK_BYTES)
+            try:
+                yield from read_json_lines(
+                    stored, one.format, block_bytes=block_bytes, is_start=one.byte_start == 0
+                )
+            except DAMAGE as exc:
+                damage = f"{type(exc).__name__}: {exc}"
+            while digest.read(_BLOCK_BYTES):
+                pass
+        if digest.left:
+            raise SliceChangedError(one.file, f"it is {digest.left} bytes shorter than listed")
+        if one.checksum not in (None, digest.hexdigest()):
+            raise SliceChangedError(one.file, "its bytes are not those that were taken first")
+        return digest.hexdigest(), damage
+
+    def _open(self, file: str) -> IO[bytes]:
+        return self._fs.open(f"{self._base}/{file}", "rb")
+
+    def _modified_at(self, info: dict) -> datetime:
+        told = next(
+            info[key]
+            for key in ("mtime", "LastModified", "last_modified", "updated", "created")
+            if key in info
+        )
+        return (
+            told.astimezone(UTC)
+            if isinstance(told, datetime)
+            else datetime.fromtimestamp(told, UTC)
+        )
+
+
+class ChunkReader:
+    """Reads slices one after the other into chunks; many small ones make one chunk.
+
+    Attributes:
+        checksums: of each slice, complete once the chunks have been read.
+        damages: why reading a slice had to stop early, by its position.
+    """
+
+    def __init__(self, landing: Landing, slices: Sequence[Slice], *, chunk_bytes: int) -> None:
+        """Prepare to read; nothing is opened before iteration."""
+        self._landing, self._slices, self._chunk_bytes = landing, slices, chunk_bytes
+        self.checksums: list[str] = []
+        self.damages: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Yield the chunks; the blocks of one slice stay in order."""
+        number, blocks, parts, size = 0, [], [], 0
+        for index, block, first_line_number in self._blocks():
+            blocks.append(block)
+            parts.append(Part(index, first_line_number, block.count(b"\n")))
+            size += len(block)
+            if size >= self._chunk_bytes:
+                yield Chunk(number, b"".join(blocks), parts)
+                number, blocks, parts, size = number + 1, [], [], 0
+        if blocks or number == 0:  # a run without lines has one empty chunk, not a special case
+            yield Chunk(number, b"".join(blocks), parts)
+
+    def _blocks(self) -> Iterator[tuple[int, bytes, int]]:
+        for index, one in enumerate(self._slices):
+            line_number = one.first_line_number
+            blocks = self._landing.read_slice(one, block_bytes=self._chunk_bytes)
+            while True:
+                try:
+                    block = next(blocks)
+                except StopIteration as end:
+                    checksum, damage = end.value
+                    break
+                yield index, block, line_number
+                line_number += block.count(b"\n")
+            self.checksums.append(checksum)
+            if damage:
+                self.damages[index] = damage
+
+
+class _Digest(io.RawIOBase):
+    """A window of a file that sums up the bytes read through it."""
+
+    def __init__(self, source: IO[bytes], size: int) -> None:
+        self._source, self.left = source, size
+        self._hash = xxhash.xxh3_128()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # noqa: ANN001 - the buffer protocol
+        block = self._source.read(min(len(buffer), self.left))
+        buffer[: len(block)] = block
+        self._hash.update(block)
+        self.left -= len(block)
+        return len(block)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _after_last_line_feed(file: IO[bytes], start: int, end: int) -> int | None:
+    while end > start:
+        block_start = max(start, end - _BLOCK_BYTES)
+        file.seek(block_start)
+        found = file.read(end - block_start).rfind(b"\n")
+        if found >= 0:
+            return block_start + found + 1
+        end = block_start
+    return None
+
+
+def _after_first_line_feed(file: IO[bytes], start: int, end: int) -> int | None:
+    file.seek(start)
+    for block_start in range(start, end, _BLOCK_BYTES):
+        found = file.read(min(_BLOCK_BYTES, end - block_start)).find(b"\n")
+        if found >= 0:
+            return block_start + found + 1
+    return None
+
+
+def _is_object(tail: bytes) -> bool:
+    try:
+        return isinstance(json.loads(tail), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,88 @@
+"""What the ledger in the warehouse says about landed files and batches.
+
+Reading only: the landing's plan and a replay start from here. The ledger's rows are built by the
+`publish` stage and written by `storage.publisher`.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from opsmeter_pipeline.landing import Taken
+from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.tables import EVENTS
+from opsmeter_pipeline.storage.lake import Lake, quote
+
+_TAKEN = """
+    WITH looks AS (
+        SELECT file, byte_end AS size_bytes, modified_at FROM ingest_files
+        UNION ALL
+        SELECT file, size_bytes, modified_at FROM landing_findings
+    )
+    SELECT
+        file,
+        coalesce(t.byte_end, 0) AS byte_end,
+        coalesce(t.next_line_number, 1) AS next_line_number,
+        max_by(size_bytes, (looks.modified_at, size_bytes)) AS size_bytes,
+        max(looks.modified_at) AS modified_at
+    FROM looks
+    LEFT JOIN (
+        SELECT file, max(byte_end) AS byte_end, max(first_line_number + lines) AS next_line_number
+        FROM ingest_files GROUP BY file
+    ) t USING (file)
+    GROUP BY ALL
+"""
+
+
+def read_taken(lake: Lake) -> dict[str, Taken]:
+    """Return what is known of each file that was taken or found wanting, by path."""
+    rows = lake.read(_TAKEN).iter_rows(named=True)
+    return {row.pop("file"): Taken(**row) for row in rows}
+
+
+def read_slices_of(lake: Lake, file: str) -> list[Slice]:
+    """Return the slices taken of a file, in the order of its bytes."""
+    return _slices(lake, "WHERE f.file = ? ORDER BY f.byte_start", [file])
+
+
+def read_slices_landed_on(lake: Lake, day: date) -> list[Slice]:
+    """Return the slices that landed on a UTC day, in the order in which they were taken."""
+    order = "ORDER BY b.taken_at, f.batch_id, f.landed_at, f.file, f.byte_start"
+    return _slices(lake, f"WHERE f.ingest_day = ? {order}", [day])
+
+
+def read_batches(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of `ingest_batches` with these ids."""
+    return lake.read(
+        "SELECT * FROM ingest_batches WHERE batch_id IN (SELECT unnest(?))", [batch_ids]
+    )
+
+
+def read_known_events(
+    lake: Lake, ids: Sequence[Path], *, columns: Sequence[str], replaced: Sequence[str]
+) -> pl.DataFrame:
+    """Return the published events whose id stands in some staged files.
+
+    Args:
+        lake: the warehouse.
+        ids: Parquet files with `environment` and `external_request_id`.
+        columns: which columns of `events` to return.
+        replaced: batches to leave out, because this run replaces them.
+    """
+    staged = ", ".join(quote(str(path)) for path in ids)
+    sql = f"""
+        SELECT {", ".join(columns)} FROM events
+        WHERE (environment, external_request_id) IN (
+            SELECT (environment, external_request_id) FROM read_parquet([{staged}])
+        ) AND batch_id NOT IN (SELECT unnest(?::VARCHAR[]))
+    """
+    frame = lake.read(sql, [list(replaced)])
+    return frame.select(pl.col(name).cast(EVENTS.schema[name]) for name in columns)
+
+
+def _slices(lake: Lake, condition: str, parameters: Sequence[object]) -> list[Slice]:
+    fields = ", ".join(f"b.{n}" if n == "taken_at" else f"f.{n}" for n in Slice.__annotations__)
+    sql = f"SELECT {fields} FROM ingest_files f JOIN ingest_batches b USING (batch_id) {condition}"
+    return [Slice(**row) for row in lake.read(sql, parameters).iter_rows(named=True)]

@@ -1,0 +1,63 @@
+"""Where prices come from: the data inside the installed genai-prices package.
+
+Only the pinned package is read, never its online update, so a run can be repeated. Importing it
+takes a quarter of a second, so it is imported when a price list or a new name is asked for.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import polars as pl
+
+from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
+from opsmeter_pipeline.price.catalogue import flatten_prices
+from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
+
+
+class PriceBook:
+    """The price list of the installed package."""
+
+    @cached_property
+    def version(self) -> str:
+        """The package's version."""
+        return version("genai-prices")
+
+    def catalogue(self, *, now: datetime) -> pl.DataFrame:
+        """Return the whole list as rows of `price_catalogue`."""
+        return flatten_prices(self._snapshot.providers, version=self.version, loaded_at=now)
+
+    def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
+        """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
+        rows = [
+            {
+                "provider": provider,
+                "model": model,
+                **self._find(provider, model),
+                "source_version": self.version,
+                "resolved_at": now,
+            }
+            for provider, model in names
+        ]
+        return pl.DataFrame(rows, schema=MODEL_RESOLUTIONS.schema)
+
+    @cached_property
+    def _snapshot(self) -> Any:  # noqa: ANN401 - the package's own class
+        from genai_prices import data_snapshot  # noqa: PLC0415 - slow, see the module's text
+
+        return data_snapshot.get_snapshot()
+
+    def _find(self, provider: str, model: str) -> dict[str, str | None]:
+        spelling = spelling_of(model, provider=provider)
+        try:
+            found, match = self._snapshot.find_provider_model(
+                spelling, None, provider_id_of(provider), None
+            )
+        except LookupError:
+            return {"provider_id": None, "model_id": None, "rule": "unknown"}
+        rule = "name" if match.id == spelling else "pattern"
+        # A provider may fall back to another's models (azure to openai); the price is theirs.
+        owner = next((p for p in (found, *self._snapshot.providers) if match in p.models), found)
+        return {"provider_id": owner.id, "model_id": match.id, "rule": rule}

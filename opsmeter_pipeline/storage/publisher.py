@@ -1,0 +1,159 @@
+"""The one warehouse transaction that makes batches visible, and the small write after it.
+
+A batch is published as a whole or not at all. DuckLake is told not to retry a commit on its own:
+if anybody else committed since our transaction began, ours fails, is rolled back, and starts
+again from the question whether its lines are still new. That is what makes a batch count once.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.errors import AlreadyTakenError, PublishBusyError
+from opsmeter_pipeline.model.tables import BATCH_TABLES, EVENTS, INGEST_FILES
+from opsmeter_pipeline.storage.lake import DATA, Lake, fetch
+
+TRIES = 12
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one transaction writes.
+
+    Attributes:
+        run_id: who publishes; stands in the snapshot log.
+        batch_ids: the batches whose rows it brings.
+        replaced: of these, the ones that are in the warehouse already and are replaced.
+        events: finished Parquet files of the table `events`, handed over to the lake.
+        rows: staged Parquet files of the other tables, by table.
+    """
+
+    run_id: str
+    batch_ids: Sequence[str]
+    replaced: Sequence[str]
+    events: Sequence[Path]
+    rows: dict[Table, Sequence[Path]]
+
+
+def publish(lake: Lake, publication: Publication) -> None:
+    """Make the publication visible, all of it at once.
+
+    Raises:
+        AlreadyTakenError: another run has published some of the lines; nothing was written.
+        PublishBusyError: the catalogue stayed locked; nothing was written.
+    """
+    target = lake.folder / DATA / "main" / EVENTS.name
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    events = [
+        _hand_over(path, target / f"{publication.run_id}-{path.name}")
+        for path in publication.events
+    ]
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        _refuse_taken_lines(con, publication)
+        for table in BATCH_TABLES if publication.replaced else ():
+            con.execute(
+                f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))",
+                [list(publication.replaced)],
+            )
+        for path in events:
+            con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [EVENTS.name, str(path)])
+        for table, paths in publication.rows.items():
+            _insert(con, table, paths)
+        con.execute(
+            "CALL lake.set_commit_message(?, ?)",
+            [publication.run_id, ", ".join(publication.batch_ids)],
+        )
+
+    try:
+        transact(lake, write)
+    except BaseException:
+        for path in events:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def append(lake: Lake, table: Table, path: Path) -> None:
+    """Add the rows of a staged Parquet file to a table, in a transaction of its own.
+
+    Raises:
+        PublishBusyError: the catalogue stayed locked; nothing was written.
+    """
+    transact(lake, lambda con: _insert(con, table, [path]))
+
+
+def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
+    """Write down when batches became visible, for all that lack it, and return that moment.
+
+    The snapshot log knows only when a transaction began, which flatters; this reads the clock
+    after the commit has returned. A batch whose writer died in between gets the next such moment.
+    """
+    visible_at = now()
+    transact(
+        lake,
+        lambda con: con.execute(
+            "UPDATE ingest_batches SET visible_at = ? WHERE visible_at IS NULL", [visible_at]
+        ),
+    )
+    return visible_at
+
+
+def transact(lake: Lake, write: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+    """Run a write in one transaction, again from its start while others are committing.
+
+    Raises:
+        PublishBusyError: it did not get through in `TRIES` tries; nothing was written.
+    """
+    for attempt in range(TRIES):
+        with lake.connect() as con:
+            con.execute("SET ducklake_max_retry_count = 0")
+            try:
+                con.execute("BEGIN")
+                write(con)
+                con.execute("COMMIT")
+            except duckdb.Error as exc:
+                if not _is_collision(exc):
+                    raise
+            else:
+                return
+        pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+    raise PublishBusyError(TRIES)
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:
+    columns = ", ".join(table.schema)
+    sql = f"INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?)"
+    con.execute(sql, [[str(path) for path in paths]])
+
+
+def _is_collision(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.TransactionException) or "database is locked" in str(error)
+
+
+def _refuse_taken_lines(con: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+    planned = [str(path) for path in publication.rows.get(INGEST_FILES, ())]
+    if not planned:
+        return
+    taken = fetch(
+        con,
+        "SELECT DISTINCT file FROM ingest_files t JOIN read_parquet(?) n USING (file) "
+        "WHERE t.byte_end > n.byte_start AND t.byte_start < n.byte_end "
+        "AND t.batch_id NOT IN (SELECT unnest(?))",
+        [planned, list(publication.replaced)],
+    )
+    if not taken.is_empty():
+        raise AlreadyTakenError(taken["file"].to_list())
+
+
+def _hand_over(staged: Path, target: Path) -> Path:
+    """Move a finished file into the lake's folder; the lake owns it once it is registered."""
+    return staged.replace(target)

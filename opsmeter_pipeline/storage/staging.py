@@ -1,0 +1,95 @@
+"""Where the assets of one run hand rows to each other: Parquet files owned by that run.
+
+Nothing here outlives its run: what must stay is published. Add a method when an asset has to
+hand on something that is no frame.
+"""
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.tables import INGEST_FILES
+
+_ABANDONED_SECONDS = 24 * 3600
+
+
+class Staging:
+    """The staging folder of one run.
+
+    Args:
+        root: the home's staging folder.
+        run_id: the Dagster run that owns the files.
+    """
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        """Point to the run's folder; nothing is created before the first write."""
+        self._root = root
+        self.folder = root / run_id
+
+    def write(self, name: str, frame: pl.DataFrame) -> Path:
+        """Write a frame as `<name>.parquet` and return its path. A name may hold `/`."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        frame.write_parquet(path, compression="zstd", compression_level=1)
+        return path
+
+    def read(self, name: str) -> pl.DataFrame:
+        """Return the frame written under that name."""
+        return pl.read_parquet(self.path(name), glob=False)
+
+    def path(self, name: str) -> Path:
+        """Return where a frame of that name is or would be."""
+        return self.folder / f"{name}.parquet"
+
+    def parts(self, name: str) -> list[Path]:
+        """Return the files of the frames written as `<name>/...`, in the order of their names."""
+        return sorted((self.folder / name).glob("*.parquet"))
+
+    def scan_parts(self, name: str) -> pl.LazyFrame:
+        """Return all frames written as `<name>/...` as one."""
+        return pl.scan_parquet(self.parts(name), glob=False)
+
+    def write_counts(
+        self, stage: str, counts: Iterable[pl.DataFrame], *, columns: Sequence[str]
+    ) -> pl.DataFrame:
+        """Write what a stage counted per `slice_index` in its parts, summed up, and return it."""
+        none = pl.DataFrame(
+            schema={"slice_index": pl.UInt32}
+            | {name: INGEST_FILES.schema[name] for name in columns}
+        )
+        parts = [none, *(part.select(none.columns) for part in counts)]
+        summed = pl.concat(parts).group_by("slice_index").agg(pl.all().sum()).sort("slice_index")
+        self.write(f"counts/{stage}", summed)
+        return summed
+
+    def read_counts(self) -> list[pl.DataFrame]:
+        """Return what each stage counted per `slice_index`."""
+        return [pl.read_parquet(path, glob=False) for path in self.parts("counts")]
+
+    def count_rows(self, paths: Sequence[Path]) -> int:
+        """Return how many rows some staged files have together."""
+        return pl.scan_parquet(paths, glob=False).select(pl.len()).collect().item() if paths else 0
+
+    def write_slices(self, slices: Sequence[Slice]) -> None:
+        """Write the run's plan."""
+        rows = [vars(one) for one in slices]
+        schema = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice.__annotations__}
+        self.write("slices", pl.DataFrame(rows, schema=schema))
+
+    def read_slices(self) -> list[Slice]:
+        """Return the run's plan."""
+        return [Slice(**row) for row in self.read("slices").iter_rows(named=True)]
+
+    def sweep(self) -> None:
+        """Delete this run's folder, and those that runs left behind a day ago or more."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self._root.is_dir():
+            return
+        for folder in self._root.iterdir():
+            if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
