@@ -5,6 +5,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract import judge_chunk
 from opsmeter_pipeline.model.landed import Chunk
+from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -39,9 +40,9 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
 
     def judge(chunk: Chunk) -> pl.DataFrame:
         judged = judge_chunk(chunk, slices)
-        staging.write(f"judged_events/{chunk.number:05}", judged.events)
+        staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
         if not judged.quarantine.is_empty():
-            staging.write(f"quarantine/{chunk.number:05}", judged.quarantine)
+            staging.write(f"quarantine/{chunk.number:05}", QUARANTINE.arrange(judged.quarantine))
         return judged.counts
 
     reader = home.landing_files().read_chunks(slices, chunk_bytes=home.settings.chunk_bytes)

@@ -1,17 +1,12 @@
 """The cube stage's asset: additive sums of the run's events, staged for publishing."""
 
-from pathlib import Path
-
 import dagster as dg
-import polars as pl
 
-from opsmeter_pipeline.cube import READS, merge_sums, sum_duplicates, sum_events
-from opsmeter_pipeline.model.tables import CUBES
+from opsmeter_pipeline.cube import READS, sum_events
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.publish import name_batches
-from opsmeter_pipeline.storage.parallel import map_bounded
 
 
 @dg.asset(
@@ -28,14 +23,9 @@ def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mater
     """
     staging = home.staging(context.run_id)
 
-    def sum_part(part: Path) -> dict[str, pl.DataFrame]:
-        return sum_events(pl.read_parquet(part, columns=READS, glob=False))
-
-    sums = [*map_bounded(sum_part, staging.parts("priced_events"))]
-    sums.append(sum_duplicates(name_batches(staging.read("duplicates"), staging.read_slices())))
-    rows = {}
-    for table in CUBES:
-        merged = merge_sums(table, [part[table.name] for part in sums if table.name in part])
-        staging.write(f"cubes/{table.name}", merged)
-        rows[table.name] = merged.height
-    return dg.MaterializeResult(metadata=rows_metadata(sum(rows.values()), rows))
+    duplicates = name_batches(staging.read("duplicates"), staging.read_slices())
+    sums = sum_events(staging.scan_parts("priced_events").select(READS), duplicates.lazy())
+    for name, rows in sums.items():
+        staging.write(f"cubes/{name}", rows)
+    figures = {name: rows.height for name, rows in sums.items()}
+    return dg.MaterializeResult(metadata=rows_metadata(sum(figures.values()), figures))

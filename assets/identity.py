@@ -5,6 +5,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract import refuse_conflicts
 from opsmeter_pipeline.identity import CANDIDATE, KNOWN, identify, pick_candidates
+from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -28,9 +29,10 @@ def identity_verdicts(
     """
     staging = home.staging(context.run_id)
     replaced = staging.read("replayed")["batch_id"].to_list()
-    parts = staging.parts("judged_events")
-    known = read_known_events(home.lake, parts, columns=KNOWN, replaced=replaced)
-    candidates = pick_candidates(staging.scan_parts("judged_events"), known)
+    staged = staging.scan_events("judged_events")
+    ids = staging.write("ids", staged.select("external_request_id").collect())
+    known = read_known_events(home.lake, ids, columns=KNOWN, replaced=replaced)
+    candidates = pick_candidates(staged, known)
     verdicts = identify(candidates.select(CANDIDATE), known)
     removed = {
         name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")
@@ -39,7 +41,7 @@ def identity_verdicts(
     conflicts = refuse_conflicts(removed["conflicting_duplicate"], staging.read_slices())
     staging.write("identity_verdicts", verdicts)
     staging.write("duplicates", removed["duplicate"])
-    staging.write("quarantine/conflicts", conflicts)
+    staging.write("quarantine/conflicts", QUARANTINE.arrange(conflicts))
     staging.write_counts(
         "duplicates", [count_rows(removed["duplicate"], "duplicates")], columns=["duplicates"]
     )

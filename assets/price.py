@@ -28,7 +28,7 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     """Load the installed price list if it is new, and resolve names not asked for before."""
     staging, book, now = home.staging(context.run_id), home.price_book(), utc_now()
     rows = ensure_catalogue(home.lake, book, staging, now=now)
-    names = staging.scan_parts("judged_events").select("provider", "model").unique().collect()
+    names = staging.scan_events("judged_events").select("provider", "model").unique().collect()
     resolutions = resolve_names(home.lake, book, staging, names=names, now=now)
     prices = read_prices(home.lake, book, resolutions=resolutions)
     staging.write("price_cards", build_cards(prices, resolutions))
@@ -56,12 +56,12 @@ def priced_events(context: dg.AssetExecutionContext, home: HomeResource) -> dg.M
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
 
     def price(part: Path) -> pl.DataFrame:
-        priced = price_events(apply_verdicts(pl.read_parquet(part, glob=False), verdicts), cards)
+        priced = price_events(apply_verdicts(pl.read_ipc(part), verdicts), cards)
         staging.write(f"priced_events/{part.stem}", to_event_rows(priced, slices))
         return count_priced(priced)
 
     counts = staging.write_counts(
-        "price", map_bounded(price, staging.parts("judged_events")), columns=PRICED_COUNTS
+        "price", map_bounded(price, staging.event_parts("judged_events")), columns=PRICED_COUNTS
     )
     figures = {
         "cost_usd": str(counts["cost_usd"].sum()),

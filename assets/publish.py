@@ -72,8 +72,8 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         run_id=context.run_id,
         batch_ids=batches["batch_id"].to_list(),
         replaced=staging.read("replayed")["batch_id"].to_list(),
-        events=staging.parts("priced_events"),
         rows={
+            EVENTS: staging.parts("priced_events"),
             QUARANTINE: staging.parts("quarantine"),
             INGEST_BATCHES: [staging.path("ledger/ingest_batches")],
             INGEST_FILES: [staging.path("ledger/ingest_files")],
@@ -81,9 +81,7 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
             **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
         },
     )
-    written = publication.rows | {EVENTS: publication.events}
-    rows = {table.name: staging.count_rows(paths) for table, paths in written.items()}
-    publish(home.lake, publication)
+    rows = publish(home.lake, publication)
     visible_at = note_visible(home.lake, now=utc_now)
     staging.sweep()
     for name, count in rows.items():

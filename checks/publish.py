@@ -1,11 +1,9 @@
 """The publish stage's checks: the ledger balances, and what people should know of a batch."""
 
-import dagster as dg
-
 from opsmeter_pipeline.model.verdict import Verdict
-from opsmeter_pipeline.orchestration.checks import build_check
+from opsmeter_pipeline.orchestration.checks import build_check, build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.publish import SHARE_LIMITS, ShareLimit, judge_balance, judge_share
+from opsmeter_pipeline.publish import SHARE_LIMITS, judge_balance, judge_share
 
 _OF_RUN = "SELECT f.* FROM ingest_files f JOIN ingest_batches b USING (batch_id) WHERE b.run_id = ?"
 
@@ -25,17 +23,16 @@ ledger_balances = build_check(
 )
 
 
-def _build_share_check(limit: ShareLimit) -> dg.AssetChecksDefinition:
-    def judge(home: HomeResource, run_id: str) -> Verdict:
-        return judge_share(limit, home.lake.read(_OF_RUN, [run_id]))
-
-    return build_check(
-        asset="ingest_files",
-        name=limit.name,
-        description=f"At most {limit.limit:%} of a batch's {limit.whole} are {limit.part}.",
-        judge=judge,
-        blocking=False,
-    )
+def _judge_shares(home: HomeResource, run_id: str) -> dict[str, Verdict]:
+    ledger = home.lake.read(_OF_RUN, [run_id])
+    return {limit.name: judge_share(limit, ledger) for limit in SHARE_LIMITS}
 
 
-share_checks = [_build_share_check(limit) for limit in SHARE_LIMITS]
+share_checks = build_checks(
+    asset="ingest_files",
+    descriptions={
+        limit.name: f"At most {limit.limit:%} of a run's {limit.whole} are {limit.part}."
+        for limit in SHARE_LIMITS
+    },
+    judge=_judge_shares,
+)

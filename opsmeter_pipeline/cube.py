@@ -10,7 +10,7 @@ times as wide and off by at most 5 %.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 import polars as pl
@@ -31,44 +31,29 @@ USER_BUCKETS_PER_STEP = 5
 _ZERO_BUCKET = -1
 
 
-def sum_events(events: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return the rows of each cube table for some rows of `events`, by table name."""
-    measured = _measure(events.lazy())
-    timed = events.lazy().filter(pl.col("latency_ms").is_not_null()).with_columns(_WHEN)
-    buckets = {
-        LATENCY_HOURLY: latency_bucket(pl.col("latency_ms"), step=1),
-        USERS_LATENCY_DAILY: latency_bucket(pl.col("latency_ms"), step=USER_BUCKETS_PER_STEP),
-    }
-    plans = {table: _group(measured, table, _SUMS) for table in (ATTRIBUTION_HOURLY, USERS_DAILY)}
-    for table, bucket in buckets.items():
-        plans[table] = _group(timed.with_columns(latency_bucket=bucket), table, [_COUNT])
-    return _collect(plans)
+def sum_events(events: pl.LazyFrame, duplicates: pl.LazyFrame) -> dict[str, pl.DataFrame]:
+    """Return the rows of each cube table for a run's events, by table name.
 
-
-def sum_duplicates(duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return the rows that redelivered lines add: every measure 0 but `redeliveries`.
+    The events are streamed, so memory holds the sums and not the events.
 
     Args:
-        duplicates: redelivered lines with the dimensions of events.
+        events: rows of `events`, at least the columns `READS`.
+        duplicates: redelivered lines with the dimensions of events; they only count as such.
     """
-    zeros = {
-        name: pl.lit(0, pl.Int64).cast(MONEY if name.endswith("_usd") else pl.Int64)
-        for name in MEASURE_NAMES
-    }
-    counted = (
-        duplicates.lazy()
-        .with_columns(_WHEN)
-        .with_columns(**zeros | {"redeliveries": pl.lit(1, pl.Int64)})
+    measured = pl.concat([_measure(events), _measure_duplicates(duplicates)], how="diagonal")
+    timed = events.filter(pl.col("latency_ms").is_not_null()).with_columns(_WHEN)
+    fine, coarse = (
+        timed.with_columns(latency_bucket=latency_bucket(pl.col("latency_ms"), step=step))
+        for step in (1, USER_BUCKETS_PER_STEP)
     )
-    return _collect({t: _group(counted, t, _SUMS) for t in (ATTRIBUTION_HOURLY, USERS_DAILY)})
-
-
-def merge_sums(table: Table, parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Return one row per combination of dimensions from the rows of several parts, sorted."""
-    measures = _measures_of(table)
-    dimensions = [name for name in table.schema if name not in measures]
-    merged = pl.concat(parts).group_by(dimensions).agg(pl.col(measures).sum())
-    return table.arrange(merged).sort(dimensions)
+    plans = {
+        ATTRIBUTION_HOURLY: _group(measured, ATTRIBUTION_HOURLY, _SUMS),
+        USERS_DAILY: _group(measured, USERS_DAILY, _SUMS),
+        LATENCY_HOURLY: _group(fine, LATENCY_HOURLY, [_COUNT]),
+        USERS_LATENCY_DAILY: _group(coarse, USERS_LATENCY_DAILY, [_COUNT]),
+    }
+    sums = pl.collect_all(plans.values(), engine="streaming")
+    return {table.name: table.arrange(rows) for table, rows in zip(plans, sums, strict=True)}
 
 
 def judge_sums(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdict:
@@ -144,11 +129,6 @@ def _group(lines: pl.LazyFrame, table: Table, measures: list[pl.Expr]) -> pl.Laz
     return lines.group_by(dimensions).agg(measures)
 
 
-def _collect(plans: dict[Table, pl.LazyFrame]) -> dict[str, pl.DataFrame]:
-    frames = pl.collect_all(plans.values())
-    return {table.name: table.arrange(rows) for table, rows in zip(plans, frames, strict=True)}
-
-
 def _measure(events: pl.LazyFrame) -> pl.LazyFrame:
     """Return the events with each measure as a column; what was not told adds nothing."""
     inferred, is_priced = pl.col("attempt_inferred"), pl.col("cost_usd").is_not_null()
@@ -166,3 +146,13 @@ def _measure(events: pl.LazyFrame) -> pl.LazyFrame:
         cost,
         *(pl.col(name).fill_null(0) for name in _TOLD),
     )
+
+
+def _measure_duplicates(duplicates: pl.LazyFrame) -> pl.LazyFrame:
+    """Return redelivered lines with every measure 0 but `redeliveries`."""
+    zeros = {
+        name: pl.lit(0, pl.Int64).cast(MONEY if name.endswith("_usd") else pl.Int64)
+        for name in MEASURE_NAMES
+    }
+    counted = zeros | {"redeliveries": pl.lit(1, pl.Int64)}
+    return duplicates.with_columns(*_WHEN, **counted)

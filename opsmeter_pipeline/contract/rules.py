@@ -5,9 +5,10 @@ list. Rules that can only be seen in a line's text stand in `contract.exact`. A 
 several rules is filed under the first in this order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 
 import pandera.polars as pa
 import polars as pl
@@ -26,15 +27,33 @@ from opsmeter_pipeline.model.wire import (
 MAX_ID_CHARACTERS = 256
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far a clock may run ahead before its event is refused (the field's usual tolerance)."""
-TEXT_RULES = (
-    "malformed_json",
-    "not_an_object",
-    "duplicate_field",
-    "wrong_type",
-    "naive_timestamp",
-    "unreadable_timestamp",
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "malformed_json": "The line is no JSON by RFC 8259, or no UTF-8.",
+        "not_an_object": "The line is JSON, but no object.",
+        "duplicate_field": "A field occurs more than once with different values.",
+        "wrong_type": "A field has a value of another type; nothing is coerced.",
+        "naive_timestamp": "A timestamp has no UTC offset.",
+        "unreadable_timestamp": "A timestamp is neither RFC 3339 nor epoch milliseconds.",
+        "missing_field": "A required field is absent or null.",
+        "empty_field": "A required text is empty or white space.",
+        "too_long": f"`externalRequestId` has more than {MAX_ID_CHARACTERS} characters.",
+        "negative_count": "A count is below 0.",
+        "absurd_count": "A count is above 2^40.",
+        "invalid_attempt": "`attempt` is 0; the first is 1.",
+        "unknown_status": f"`status` is no HTTP code and none of {', '.join(STATUSES)}.",
+        "unknown_data_mode": f"`dataMode` is none of {', '.join(DATA_MODES)}.",
+        "unknown_environment": f"`environment` is none of {', '.join(ENVIRONMENTS)}.",
+        "unknown_service_tier": f"`serviceTier` is none of {', '.join(SERVICE_TIERS)}.",
+        "future_timestamp": "A timestamp is more than 5 minutes ahead of when it was taken.",
+        "contradicting_total": "`totalTokens` is not the sum of input and output.",
+        "part_above_whole": "Tokens of a part are more than those of its whole.",
+        "zero_input_with_output": "`inputTokens` is 0 and `outputTokens` is not.",
+        "conflicting_duplicate": "Another event has the same id and attempt, with other content.",
+    }
 )
-"""Rules that only the text can break; `absurd_count` and `negative_count` occur there too."""
+"""Every rule a line can be filed under, in the order in which they are asked. The first six are
+seen in a line's text (`contract.exact`), the last is found by `identity`."""
 
 _REQUIRED = [field.column for field in WIRE if field.required]
 _REQUIRED_TEXT = [field.column for field in WIRE if field.required and field.kind == "text"]

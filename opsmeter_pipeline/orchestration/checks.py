@@ -4,7 +4,7 @@ A failed blocking check is an error, because nothing is published; any other is 
 because the rest was stored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.resources import HomeResource
 
 Judge = Callable[[HomeResource, str], Verdict]
+JudgeAll = Callable[[HomeResource, str], Mapping[str, Verdict]]
 
 
 def build_check(
@@ -40,11 +41,39 @@ def build_check(
     return check
 
 
-def to_result(verdict: Verdict, *, blocking: bool) -> dg.AssetCheckResult:
-    """Return the verdict as Dagster shows it."""
+def build_checks(
+    *, asset: str, descriptions: Mapping[str, str], judge: JudgeAll
+) -> dg.AssetChecksDefinition:
+    """Return several warning checks of one asset that are judged in one step.
+
+    Args:
+        asset: the asset they are shown on.
+        descriptions: the promise of each check, by the check's name.
+        judge: gets the home and the run's id; returns a verdict for each name.
+    """
+
+    @dg.multi_asset_check(
+        name=f"{asset}_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, description=text, blocking=False)
+            for name, text in descriptions.items()
+        ],
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, home: HomeResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        for name, verdict in judge(home, context.run.run_id).items():
+            yield to_result(verdict, blocking=False, name=name)
+
+    return checks
+
+
+def to_result(verdict: Verdict, *, blocking: bool, name: str | None = None) -> dg.AssetCheckResult:
+    """Return the verdict as Dagster shows it; several checks in one step need their name."""
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     culprits = {"culprits": dg.MetadataValue.json([*map(_plain, verdict.culprits)])}
     return dg.AssetCheckResult(
+        check_name=name,
         passed=verdict.passed,
         severity=severity,
         description=verdict.summary,

@@ -15,6 +15,7 @@ from opsmeter_pipeline.model.columns import MONEY
 _CLASSES = ("uncached_input", "cache_read", "cache_write", "cache_write_1h", "output", "request")
 _CARD = ("price_id", "provider_id", "model_id", "priority", "valid_from", "valid_to",
          "window_start", "window_end", "above_input_tokens")  # fmt: skip
+_BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "above_input_tokens")
 _SPECIAL_UNITS = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "web_searches")
 
 
@@ -47,7 +48,7 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     for the name), `service_tier` (other than default), `special_units` (audio, images, searches)
     or `no_token_price` (the model has no price for a class that was used).
     """
-    priced = events.join(_choose_cards(events, cards), on="seq", how="left", maintain_order="left")
+    priced = events.hstack(_choose_cards(events, cards).drop("seq"))
     reason = (
         pl.when(pl.col("price_id").is_null()).then(pl.lit("unknown_model"))
         .when(pl.col("service_tier").fill_null("default") != "default")
@@ -69,7 +70,25 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
 
 
 def _choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
-    """Return `seq` and the one card in force for each event that has any."""
+    """Return the events' `seq` with the one card in force, in their order.
+
+    Most names have one card for all times and sizes, and need no choice.
+    """
+    pair = ["provider", "model"]
+    is_alone = pl.len().over(pair) == 1
+    is_bounded = pl.any_horizontal(pl.col(bound).is_not_null() for bound in _BOUNDS)
+    plain = cards.filter(is_alone & ~is_bounded)
+    wanted = ("price_id", *_CLASSES)
+    chosen = events.select("seq", *pair).join(plain, on=pair, how="left", maintain_order="left")
+    chosen = chosen.select("seq", *wanted)
+    if plain.height == cards.height:
+        return chosen
+    several = _choose_among(events, cards.join(plain, on="price_id", how="anti"))
+    return chosen.update(several.select("seq", *wanted), on="seq", how="left")
+
+
+def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
+    """Return the card in force of events whose name has several, or one that is bounded."""
     at, clock = pl.col("occurred_at"), pl.col("occurred_at").dt.time()
     wraps = pl.col("window_start") > pl.col("window_end")
     after, before = clock >= pl.col("window_start"), clock < pl.col("window_end")
@@ -86,7 +105,6 @@ def _choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
         .filter(in_force)
         .sort("seq", "priority", "above_input_tokens", nulls_last=False)
         .unique("seq", keep="last", maintain_order=True)
-        .select("seq", "price_id", *_CLASSES)
         .collect()
     )
 

@@ -90,10 +90,10 @@ class Lake:
         with self.connect(read_only=True) as con:
             return fetch(con, sql, parameters)
 
-    def describe(self, name: str) -> tuple[dict[str, str], int]:
-        """Return the columns with their types of a table or view, and how many rows it has."""
+    def describe(self, name: str) -> dict[str, str]:
+        """Return the columns of a table or view with their types."""
         columns = self.read(f"SELECT column_name, column_type FROM (DESCRIBE {name})")
-        return dict(columns.iter_rows()), self.read(f"SELECT count(*) FROM {name}").item()
+        return dict(columns.iter_rows())
 
     def query(self, sql: str) -> pl.DataFrame:
         """Return the rows of a person's query, which can read the warehouse and nothing else.

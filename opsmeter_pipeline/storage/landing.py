@@ -110,10 +110,9 @@ class Landing:
             source.seek(one.byte_start)
             digest = _Digest(source, one.byte_end - one.byte_start)
             damage = None
-            stored = io.BufferedReader(digest, _BLOCK_BYTES)
             try:
                 yield from read_json_lines(
-                    stored, one.format, block_bytes=block_bytes, is_start=one.byte_start == 0
+                    digest, one.format, block_bytes=block_bytes, is_start=one.byte_start == 0
                 )
             except DAMAGE as exc:
                 damage = f"{type(exc).__name__}: {exc}"
@@ -163,10 +162,10 @@ class ChunkReader:
             parts.append(Part(index, first_line_number, block.count(b"\n")))
             size += len(block)
             if size >= self._chunk_bytes:
-                yield Chunk(number, b"".join(blocks), parts)
+                yield Chunk(number, _join(blocks), parts)
                 number, blocks, parts, size = number + 1, [], [], 0
         if blocks or number == 0:  # a run without lines has one empty chunk, not a special case
-            yield Chunk(number, b"".join(blocks), parts)
+            yield Chunk(number, _join(blocks), parts)
 
     def _blocks(self) -> Iterator[tuple[int, bytes, int]]:
         for index, one in enumerate(self._slices):
@@ -195,15 +194,23 @@ class _Digest(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # noqa: ANN001 - the buffer protocol
-        block = self._source.read(min(len(buffer), self.left))
-        buffer[: len(block)] = block
+    def read(self, size: int = -1) -> bytes:
+        block = self._source.read(self.left if size < 0 else min(size, self.left))
         self._hash.update(block)
         self.left -= len(block)
+        return block
+
+    def readinto(self, buffer: memoryview) -> int:  # what a buffered reader on top calls
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
         return len(block)
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+
+def _join(blocks: list[bytes]) -> bytes:
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def _after_last_line_feed(file: IO[bytes], start: int, end: int) -> int | None:

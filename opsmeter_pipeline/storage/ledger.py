@@ -13,7 +13,7 @@ import polars as pl
 from opsmeter_pipeline.landing import Taken
 from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import EVENTS
-from opsmeter_pipeline.storage.lake import Lake, quote
+from opsmeter_pipeline.storage.lake import Lake
 
 _TAKEN = """
     WITH looks AS (
@@ -61,24 +61,22 @@ def read_batches(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
 
 
 def read_known_events(
-    lake: Lake, ids: Sequence[Path], *, columns: Sequence[str], replaced: Sequence[str]
+    lake: Lake, ids: Path, *, columns: Sequence[str], replaced: Sequence[str]
 ) -> pl.DataFrame:
-    """Return the published events whose id stands in some staged files.
+    """Return the published events whose id stands in a staged file.
 
     Args:
         lake: the warehouse.
-        ids: Parquet files with `environment` and `external_request_id`.
+        ids: Parquet file with `external_request_id`.
         columns: which columns of `events` to return.
         replaced: batches to leave out, because this run replaces them.
     """
-    staged = ", ".join(quote(str(path)) for path in ids)
     sql = f"""
         SELECT {", ".join(columns)} FROM events
-        WHERE (environment, external_request_id) IN (
-            SELECT (environment, external_request_id) FROM read_parquet([{staged}])
-        ) AND batch_id NOT IN (SELECT unnest(?::VARCHAR[]))
+        WHERE external_request_id IN (SELECT external_request_id FROM read_parquet(?))
+        AND batch_id NOT IN (SELECT unnest(?::VARCHAR[]))
     """
-    frame = lake.read(sql, [list(replaced)])
+    frame = lake.read(sql, [str(ids), list(replaced)])
     return frame.select(pl.col(name).cast(EVENTS.schema[name]) for name in columns)
 
 

@@ -7,17 +7,19 @@ again from the question whether its lines are still new. That is what makes a ba
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import AlreadyTakenError, PublishBusyError
-from opsmeter_pipeline.model.tables import BATCH_TABLES, EVENTS, INGEST_FILES
-from opsmeter_pipeline.storage.lake import DATA, Lake, fetch
+from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_FILES
+from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
 
 TRIES = 12
 _FIRST_PAUSE_SECONDS = 0.05
@@ -32,53 +34,55 @@ class Publication:
         run_id: who publishes; stands in the snapshot log.
         batch_ids: the batches whose rows it brings.
         replaced: of these, the ones that are in the warehouse already and are replaced.
-        events: finished Parquet files of the table `events`, handed over to the lake.
-        rows: staged Parquet files of the other tables, by table.
+        rows: staged Parquet files with exactly the columns of their table, by table. Large ones
+            are handed over to the lake as they are.
     """
 
     run_id: str
     batch_ids: Sequence[str]
     replaced: Sequence[str]
-    events: Sequence[Path]
-    rows: dict[Table, Sequence[Path]]
+    rows: Mapping[Table, Sequence[Path]]
 
 
-def publish(lake: Lake, publication: Publication) -> None:
-    """Make the publication visible, all of it at once.
+def publish(lake: Lake, publication: Publication) -> dict[str, int]:
+    """Make the publication visible, all of it at once; return how many rows each table got.
 
     Raises:
         AlreadyTakenError: another run has published some of the lines; nothing was written.
         PublishBusyError: the catalogue stayed locked; nothing was written.
     """
-    target = lake.folder / DATA / "main" / EVENTS.name
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    events = [
-        _hand_over(path, target / f"{publication.run_id}-{path.name}")
-        for path in publication.events
-    ]
+    rows = {table: _count_rows(paths) for table, paths in publication.rows.items()}
+    handed_over = {
+        table: [
+            _hand_over(path, lake, table, f"{publication.run_id}-{path.name}")
+            for path in publication.rows[table]
+        ]
+        for table, count in rows.items()
+        if count > INLINED_ROWS
+    }
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
         _refuse_taken_lines(con, publication)
-        for table in BATCH_TABLES if publication.replaced else ():
+        replaced = list(publication.replaced)
+        for table in BATCH_TABLES if replaced else ():
             con.execute(
-                f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))",
-                [list(publication.replaced)],
+                f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))", [replaced]
             )
-        for path in events:
-            con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [EVENTS.name, str(path)])
         for table, paths in publication.rows.items():
-            _insert(con, table, paths)
-        con.execute(
-            "CALL lake.set_commit_message(?, ?)",
-            [publication.run_id, ", ".join(publication.batch_ids)],
-        )
+            if table not in handed_over:
+                _insert(con, table, paths)
+            for path in handed_over.get(table, ()):
+                con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
+        message = [publication.run_id, ", ".join(publication.batch_ids)]
+        con.execute("CALL lake.set_commit_message(?, ?)", message)
 
     try:
         transact(lake, write)
     except BaseException:
-        for path in events:
+        for path in chain.from_iterable(handed_over.values()):
             path.unlink(missing_ok=True)
         raise
+    return {table.name: count for table, count in rows.items()}
 
 
 def append(lake: Lake, table: Table, path: Path) -> None:
@@ -130,9 +134,10 @@ def transact(lake: Lake, write: Callable[[duckdb.DuckDBPyConnection], object]) -
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:
-    columns = ", ".join(table.schema)
-    sql = f"INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?)"
-    con.execute(sql, [[str(path) for path in paths]])
+    if paths:
+        columns = ", ".join(table.schema)
+        sql = f"INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?)"
+        con.execute(sql, [[str(path) for path in paths]])
 
 
 def _is_collision(error: duckdb.Error) -> bool:
@@ -154,6 +159,12 @@ def _refuse_taken_lines(con: duckdb.DuckDBPyConnection, publication: Publication
         raise AlreadyTakenError(taken["file"].to_list())
 
 
-def _hand_over(staged: Path, target: Path) -> Path:
+def _hand_over(staged: Path, lake: Lake, table: Table, name: str) -> Path:
     """Move a finished file into the lake's folder; the lake owns it once it is registered."""
-    return staged.replace(target)
+    folder = lake.folder / DATA / "main" / table.name
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return staged.replace(folder / name)
+
+
+def _count_rows(paths: Sequence[Path]) -> int:
+    return pl.scan_parquet(paths, glob=False).select(pl.len()).collect().item() if paths else 0

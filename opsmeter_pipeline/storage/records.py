@@ -25,10 +25,11 @@ _BOM = b"\xef\xbb\xbf"
 _NUMERIC = {field.name for field in WIRE if field.kind in ("count", "instant")}
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,30})", re.ASCII)
 _PARQUET_ROWS = 100_000
+_BUFFER_BYTES = 1 << 20
 
 
 def read_json_lines(
-    stored: IO[bytes],
+    stored: io.RawIOBase,
     form: Format,
     *,
     block_bytes: int,
@@ -50,7 +51,7 @@ def read_json_lines(
         yield from _parquet_lines(stored)
         return
     opened = {"jsonl.gz": gzip.open, "jsonl.zst": zstd.open}.get(form)
-    text = opened(stored, "rb") if opened else stored
+    text = opened(io.BufferedReader(stored, _BUFFER_BYTES), "rb") if opened else stored
     blocks = _whole_lines(text, block_bytes, is_start=is_start)
     yield from _csv_lines(blocks) if form == "csv" else blocks
 
@@ -69,10 +70,10 @@ def _whole_lines(text: IO[bytes], block_bytes: int, *, is_start: bool) -> Iterat
             is_first = False
         if not block:
             break
-        lines, feed, rest = block.rpartition(b"\n")
-        if feed:
-            yield pending + lines + feed
-            pending = rest
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((pending, memoryview(block)[:cut]))
+            pending = block[cut:]
         else:
             pending += block
     if pending:
@@ -119,7 +120,7 @@ def _csv_value(name: str, cell: str) -> str | int:
     return int(cell) if name in _NUMERIC and _INTEGER.fullmatch(cell) else cell
 
 
-def _parquet_lines(stored: IO[bytes]) -> Iterator[bytes]:
+def _parquet_lines(stored: io.RawIOBase) -> Iterator[bytes]:
     """Yield Parquet rows as JSON lines."""
     frame = pl.scan_parquet(io.BytesIO(stored.read()))
     schema = frame.collect_schema()

@@ -38,6 +38,20 @@ class Staging:
         frame.write_parquet(path, compression="zstd", compression_level=1)
         return path
 
+    def write_events(self, name: str, events: pl.DataFrame) -> None:
+        """Write event rows that the next stage reads once: Arrow IPC, a third of Parquet's time."""
+        path = self.folder / f"{name}.arrow"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        events.write_ipc(path)
+
+    def scan_events(self, name: str) -> pl.LazyFrame:
+        """Return all event rows written as `<name>/...`, in the order of their parts."""
+        return pl.scan_ipc(self.event_parts(name))
+
+    def event_parts(self, name: str) -> list[Path]:
+        """Return the files of the event rows written as `<name>/...`, in order."""
+        return sorted((self.folder / name).glob("*.arrow"))
+
     def read(self, name: str) -> pl.DataFrame:
         """Return the frame written under that name."""
         return pl.read_parquet(self.path(name), glob=False)
@@ -70,10 +84,6 @@ class Staging:
     def read_counts(self) -> list[pl.DataFrame]:
         """Return what each stage counted per `slice_index`."""
         return [pl.read_parquet(path, glob=False) for path in self.parts("counts")]
-
-    def count_rows(self, paths: Sequence[Path]) -> int:
-        """Return how many rows some staged files have together."""
-        return pl.scan_parquet(paths, glob=False).select(pl.len()).collect().item() if paths else 0
 
     def write_slices(self, slices: Sequence[Slice]) -> None:
         """Write the run's plan."""

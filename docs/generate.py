@@ -1,0 +1,87 @@
+"""Writes the pages of `docs/` that the code already knows: tables.md and contract.md.
+
+Run `python docs/generate.py` after a change of columns, fields or rules; a test compares.
+"""
+
+from pathlib import Path
+
+from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.model.tables import TABLES
+from opsmeter_pipeline.model.wire import WIRE
+from opsmeter_pipeline.storage.lake import sql_type
+from opsmeter_pipeline.views import VIEWS
+
+FOLDER = Path(__file__).parent
+_KINDS = {
+    "text": "text",
+    "count": "whole number, 0 to 2^40",
+    "status": "text or HTTP code",
+    "instant": "RFC 3339 with offset, or epoch milliseconds",
+}
+_CONTRACT = """# The contract
+
+Every line of a landed file ends as event, duplicate, quarantined line or blank. A line that breaks
+several rules is filed under the first.
+
+## Fields
+
+{fields}
+
+Parts (`cacheReadTokens` and so on) are contained in `inputTokens` or `outputTokens`.
+Absent is null, not 0. A missing or empty `endpointTag` or `promptVersion` is shown as `(missing)`,
+a missing `userId` or `tenantId` as `unknown`. A missing `dataMode` counts as real and a missing
+`environment` as prod; both are counted in the ledger. Any other field is kept in `extra`.
+
+## Rules
+
+{rules}
+
+## Formats
+
+`.jsonl` (plain, `.gz`, `.zst`): one JSON object a line. `.csv`: a header with the field names, one
+record a line, an empty cell is an absent
+field. `.parquet`: columns with the field names; an instant
+column without a time zone is a naive timestamp. The last line of a plain `.jsonl` counts once a
+line feed ends it, once it is a complete object, or once the file has been quiet for
+`OPSMETER_SETTLE_SECONDS` (300).
+"""
+
+
+def build_pages() -> dict[str, str]:
+    """Return the text of each generated page by file name."""
+    return {"tables.md": _tables_page(), "contract.md": _contract_page()}
+
+
+def _tables_page() -> str:
+    pages = ["# Tables and views\n\nAll times are UTC. Schema `main` of the DuckLake.\n"]
+    for table in TABLES:
+        rows = [
+            (f"`{c.name}`", sql_type(c.dtype), "null" if c.nullable else "", c.meaning)
+            for c in table.columns
+        ]
+        pages.append(
+            f"## {table.name}\n\n{table.grain}\n\n"
+            + _table(("column", "type", "", "meaning"), rows)
+        )
+    views = [(f"`{view.name}`", view.meaning, ", ".join(view.reads)) for view in VIEWS]
+    pages.append("## Views\n\n" + _table(("view", "one row is", "reads"), views))
+    return "\n".join(pages)
+
+
+def _contract_page() -> str:
+    fields = [(f"`{f.name}`", _KINDS[f.kind], "required" if f.required else "") for f in WIRE]
+    rules = [(f"`{name}`", meaning) for name, meaning in MEANINGS.items()]
+    return _CONTRACT.format(
+        fields=_table(("field", "type", ""), fields).strip(),
+        rules=_table(("rule", "broken when"), rules).strip(),
+    )
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for name, text in build_pages().items():
+        (FOLDER / name).write_text(text)
