@@ -8,11 +8,14 @@ everything for a person to watch goes to standard error.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
@@ -36,10 +39,10 @@ def main() -> None:
     try:
         app()
     except UsageError as exc:
-        err.print(f"[red]error:[/red] {exc}", markup=True, soft_wrap=True)
+        err.print(f"[red]error:[/red] {escape(str(exc))}", soft_wrap=True)
         sys.exit(2)
     except OpsmeterError as exc:
-        err.print(f"[red]failed:[/red] {exc}", markup=True, soft_wrap=True)
+        err.print(f"[red]failed:[/red] {escape(str(exc))}", soft_wrap=True)
         sys.exit(1)
 
 
@@ -52,6 +55,8 @@ def print_json(document: object) -> None:
 
 def to_json_value(value: object) -> object:
     """Return what JSON shows for a value it has no type for."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
@@ -62,12 +67,14 @@ def print_table(
     if not rows:
         out.print(f"{title}: no rows" if title else "no rows")
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for name, value in rows[0].items():
-        is_number = isinstance(value, int | float) or str(value).replace(".", "").isdigit()
+        is_number = isinstance(value, int | float | Decimal)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows[:limit]:
-        table.add_row(
-            *("" if value is None else str(to_json_value(value)) for value in row.values())
-        )
+        table.add_row(*(_to_text(value) for value in row.values()))
     out.print(table)
+
+
+def _to_text(value: object) -> str:
+    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -10,27 +10,34 @@ from opsmeter_pipeline.producers.demo import write_demo_day
 from opsmeter_pipeline.settings import load_settings
 
 FOLDER = "demo"
+_SHOWN = """
+    requests, cost_usd::DECIMAL(18,2) AS usd, round(100 * share_of_cost, 1) AS share_pct,
+    round(1000 * cost_per_request_usd, 2) AS usd_per_1k, round(100 * error_share, 1) AS error_pct,
+    latency_p95_ms::BIGINT AS p95_ms
+"""
 _ANSWERS = {
-    "ledger": """
+    "ledger: lines = accepted + duplicates + quarantined + blank": """
         SELECT sum(lines)::BIGINT AS lines, sum(accepted)::BIGINT AS accepted,
             sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined,
-            sum(blank)::BIGINT AS blank, sum(data_mode_defaulted)::BIGINT AS data_mode_defaulted,
-            sum(environment_defaulted)::BIGINT AS environment_defaulted,
-            sum(unpriced_events)::BIGINT AS unpriced_events,
-            sum(cost_usd)::DECIMAL(18,6) AS cost_usd
+            sum(blank)::BIGINT AS blank, sum(unpriced_events)::BIGINT AS unpriced,
+            sum(cost_usd)::DECIMAL(18,2) AS cost_usd
         FROM ingest_batches
     """,
-    "top endpoints": """
-        SELECT endpoint_tag, requests, cost_usd::DECIMAL(18,6) AS cost_usd, share_of_cost,
-            cost_per_request_usd, error_share, latency_p95_ms FROM top_endpoints LIMIT 8
+    "assumed for lack of a field": """
+        SELECT sum(data_mode_defaulted)::BIGINT AS data_mode_real,
+            sum(environment_defaulted)::BIGINT AS environment_prod,
+            sum(attempts_inferred)::BIGINT AS attempt_number
+        FROM ingest_batches
     """,
-    "top users": """
-        SELECT tenant_id, user_id, requests, cost_usd::DECIMAL(18,6) AS cost_usd, share_of_cost,
-            error_share, latency_p95_ms FROM top_users LIMIT 5
+    "top endpoints": f"""
+        SELECT endpoint_tag AS endpoint, {_SHOWN} FROM top_endpoints LIMIT 8
     """,
-    "prompt versions": """
-        SELECT endpoint_tag, prompt_version, requests, cost_usd::DECIMAL(18,6) AS cost_usd,
-            cost_per_request_usd, tokens_per_request, latency_p95_ms FROM prompt_versions LIMIT 8
+    "top users": f"""
+        SELECT tenant_id AS tenant, user_id AS user, {_SHOWN} FROM top_users LIMIT 5
+    """,
+    "prompt versions": f"""
+        SELECT endpoint_tag AS endpoint, prompt_version AS version, {_SHOWN}
+        FROM prompt_versions LIMIT 8
     """,
     "refused, and why": """
         SELECT rule, count(*) AS lines, min(detail) AS for_example

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
+from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.definitions import defs
@@ -35,7 +36,8 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
         return
     print_table([ledger], title="ledger")
     for finding in findings:
-        err.print(f"[yellow]{finding['finding']}:[/yellow] {finding['file']}: {finding['detail']}")
+        named = escape(f"{finding['file']}: {finding['detail']}")
+        err.print(f"[yellow]{finding['finding']}:[/yellow] {named}", soft_wrap=True)
 
 
 def take_all_waiting(settings: Settings) -> dict[str, object]:
