@@ -93,4 +93,7 @@ def load_settings(**options: object) -> Settings:
         raise SettingsError(_SOURCES, problems) from exc
     except ValueError as exc:  # a TOML syntax error
         raise SettingsError(str(TOML_FILE), [str(exc)]) from exc
-    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+    resolved: dict[str, object] = {"home": settings.home.expanduser().resolve()}
+    if settings.landing is not None and "://" not in settings.landing:
+        resolved["landing"] = str(Path(settings.landing).expanduser().resolve())
+    return settings.model_copy(update=resolved)

@@ -28,6 +28,9 @@ Landing = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
+_GAP = 3
+"""Columns a table spends between two of its cells."""
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -60,20 +63,32 @@ def to_json_value(value: object) -> object:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def print_table(
-    rows: Sequence[Mapping[str, object]], *, title: str = "", limit: int | None = None
-) -> None:
-    """Print rows as a table for a person, the first `limit` of them."""
+def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:
+    """Print rows for a person: as a table, or one value a line where it is too wide for that."""
     if not rows:
         out.print(f"{title}: no rows" if title else "no rows")
+        return
+    texts = [{name: _to_text(value) for name, value in row.items()} for row in rows]
+    widths = [max(len(name), *(len(text[name]) for text in texts)) for name in texts[0]]
+    needed = sum(widths) + _GAP * len(widths)
+    if out.is_terminal and needed > out.width:
+        _print_records(texts, title=title)
         return
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for name, value in rows[0].items():
         is_number = isinstance(value, int | float | Decimal)
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in rows[:limit]:
-        table.add_row(*(_to_text(value) for value in row.values()))
-    out.print(table)
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+    for text in texts:
+        table.add_row(*map(escape, text.values()))
+    Console(width=max(needed, len(title)) + _GAP, highlight=False).print(table)
+
+
+def _print_records(texts: Sequence[Mapping[str, str]], *, title: str) -> None:
+    indent = max(map(len, texts[0]))
+    for number, text in enumerate(texts, start=1):
+        out.rule(f"{title} {number}".strip(), align="left")
+        for name, value in text.items():
+            out.print(f"{name:>{indent}}  {escape(value)}", soft_wrap=True)
 
 
 def _to_text(value: object) -> str:

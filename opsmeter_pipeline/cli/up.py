@@ -28,7 +28,7 @@ def up_command(*, home: Path | None, landing: str | None, port: int | None) -> N
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace),
                "-h", LOOPBACK, "-p", str(settings.port)]  # fmt: skip
     err.print(f"Dagster UI: http://{LOOPBACK}:{settings.port}   landing: {settings.landing_root}")
-    process = subprocess.Popen(command, env=environment, cwd=settings.home)  # noqa: S603 - our own command
+    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: process.send_signal(received))
     sys.exit(process.wait())

@@ -11,7 +11,7 @@ import polars as pl
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
-from opsmeter_pipeline.storage.publisher import append
+from opsmeter_pipeline.storage.publisher import append_new
 from opsmeter_pipeline.storage.staging import Staging
 
 
@@ -21,7 +21,8 @@ def ensure_catalogue(lake: Lake, book: PriceBook, staging: Staging, *, now: date
     rows = lake.read(sql, [book.version]).item()
     if rows == 0:
         catalogue = book.catalogue(now=now)
-        append(lake, PRICE_CATALOGUE, staging.write("price_catalogue", catalogue))
+        path = staging.write("price_catalogue", catalogue)
+        append_new(lake, PRICE_CATALOGUE, path, key=["source", "source_version"])
         rows = catalogue.height
     return rows
 
@@ -35,7 +36,8 @@ def resolve_names(
     pair = ["provider", "model"]
     new = book.resolve(names.join(known, on=pair, how="anti").sort(pair).iter_rows(), now=now)
     if not new.is_empty():
-        append(lake, MODEL_RESOLUTIONS, staging.write("model_resolutions", new))
+        path = staging.write("model_resolutions", new)
+        append_new(lake, MODEL_RESOLUTIONS, path, key=[*pair, "source_version"])
     return pl.concat([known, new]).join(names, on=pair, how="semi")
 
 

@@ -85,13 +85,21 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
     return {table.name: count for table, count in rows.items()}
 
 
-def append(lake: Lake, table: Table, path: Path) -> None:
-    """Add the rows of a staged Parquet file to a table, in a transaction of its own.
+def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> None:
+    """Add the rows of a staged Parquet file whose key the table does not have yet.
+
+    Asked and written in one transaction, so that two processes do not both add them.
 
     Raises:
         PublishBusyError: the catalogue stayed locked; nothing was written.
     """
-    transact(lake, lambda con: _insert(con, table, [path]))
+    columns = ", ".join(f"n.{name}" for name in table.schema)
+    same = " AND ".join(f"n.{name} = t.{name}" for name in key)
+    sql = f"""
+        INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?) n
+        WHERE NOT EXISTS (SELECT 1 FROM {table.name} t WHERE {same})
+    """
+    transact(lake, lambda con: con.execute(sql, [str(path)]))
 
 
 def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
