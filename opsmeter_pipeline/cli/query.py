@@ -15,7 +15,7 @@ def query_command(sql: str, *, home: Path | None, as_json: bool, as_csv: bool) -
     if as_json:
         print_json(rows.to_dicts())
     elif as_csv:
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows.columns)
         writer.writerows(
             ["" if value is None else to_json_value(value) for value in row]

@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def up_command(*, home: Path | None, landing: str | None, port: int | None) -> None:
-    """Start `dagster dev` on this home and hand it our signals."""
+    """Start `dagster dev` on this home, and stop it when we are interrupted or terminated."""
     settings = load_settings(home=home, landing=landing, port=port)
     write_instance_files(settings)
     if settings.landing is None:
@@ -28,7 +28,14 @@ def up_command(*, home: Path | None, landing: str | None, port: int | None) -> N
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace),
                "-h", LOOPBACK, "-p", str(settings.port)]  # fmt: skip
     err.print(f"Dagster UI: http://{LOOPBACK}:{settings.port}   landing: {settings.landing_root}")
-    process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command
+    # Set before the child starts: started in the background by a script, we and it would inherit
+    # an ignored interrupt, and Dagster maps termination to interruption.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: process.send_signal(received))
-    sys.exit(process.wait())
+        signal.signal(number, signal.default_int_handler)
+    process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own command
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        code = process.wait()
+    sys.exit(1 if code else 0)
