@@ -5,8 +5,8 @@ Any total over any window is then a plain sum of rows, and a late event adds row
 batch without touching old ones. Comes after `price`, before `publish`.
 
 A latency of v >= 1 ms falls into bucket ceil(log v / log 1.02), 0 ms into bucket -1. A percentile
-read back from the buckets is off by at most 1 % (half a bucket); users' buckets are five
-times as wide and off by at most 5 %.
+read back from the buckets is off by at most 1 % (half a bucket). Users' buckets are 18 in one and
+off by at most 18 %, because there is a row for each user, day and bucket.
 """
 
 import math
@@ -27,7 +27,7 @@ from opsmeter_pipeline.model.tables import (
 from opsmeter_pipeline.model.verdict import Verdict
 
 LATENCY_BASE = 1.02
-USER_BUCKETS_PER_STEP = 5
+USER_BUCKETS_PER_STEP = 18
 _ZERO_BUCKET = -1
 
 
@@ -52,8 +52,8 @@ def sum_events(events: pl.LazyFrame, duplicates: pl.LazyFrame) -> dict[str, pl.D
         LATENCY_HOURLY: _group(fine, LATENCY_HOURLY, [_COUNT]),
         USERS_LATENCY_DAILY: _group(coarse, USERS_LATENCY_DAILY, [_COUNT]),
     }
-    sums = pl.collect_all(plans.values(), engine="streaming")
-    return {table.name: table.arrange(rows) for table, rows in zip(plans, sums, strict=True)}
+    # One after the other: together they took 1.7 times as long on two cores.
+    return {t.name: t.arrange(plan.collect(engine="streaming")) for t, plan in plans.items()}
 
 
 def judge_sums(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdict:

@@ -48,7 +48,8 @@ def pick_candidates(staged: pl.LazyFrame, known: pl.DataFrame) -> pl.DataFrame:
     repeated = pl.concat([ids.filter(ids.is_duplicated()), known["external_request_id"]]).unique()
     if repeated.is_empty():
         return staged.head(0).collect()
-    return staged.join(repeated.to_frame().lazy(), on="external_request_id", how="semi").collect()
+    wanted = staged.join(repeated.to_frame().lazy(), on="external_request_id", how="semi")
+    return wanted.collect(engine="streaming")
 
 
 def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import RunFailedError
-from opsmeter_pipeline.orchestration.instance import write_instance_files
+from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings
@@ -49,8 +49,7 @@ def take_all_waiting(settings: Settings) -> dict[str, object]:
     home = open_home(settings)
     ledger: dict[str, object] = dict.fromkeys((*_SUMMED, "batches", "files"), 0)
     ledger |= {"cost_usd": Decimal(0), "unpriced_events": 0}
-    write_instance_files(settings)
-    with dg.DagsterInstance.from_config(str(settings.dagster)) as instance:
+    with open_instance(settings) as instance:
         for day in _days_waiting(home):
             with err.status(f"taking what landed on {day} ..."):
                 run_id = _run_once(instance, home, day)
@@ -81,7 +80,7 @@ def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> st
     result = defs.resolve_job_def(INGEST_JOB_NAME).execute_in_process(
         instance=instance,
         partition_key=day.isoformat(),
-        run_config=take_new(log_level="ERROR"),
+        run_config=take_new(log_level="CRITICAL"),
         resources={"home": home},
         raise_on_error=False,
     )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from opsmeter_pipeline.cli.app import err
-from opsmeter_pipeline.orchestration.instance import write_instance_files
+from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.settings import load_settings
 
 LOOPBACK = "127.0.0.1"
@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 def up_command(*, home: Path | None, landing: str | None, port: int | None) -> None:
     """Start `dagster dev` on this home, and stop it when we are interrupted or terminated."""
     settings = load_settings(home=home, landing=landing, port=port)
-    write_instance_files(settings)
+    open_instance(settings).dispose()
     if settings.landing is None:
         Path(settings.landing_root).mkdir(parents=True, exist_ok=True)
     environment = os.environ | {

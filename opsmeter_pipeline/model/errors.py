@@ -66,19 +66,20 @@ class AlreadyTakenError(OpsmeterError):
 
     def __init__(self, files: Sequence[str]) -> None:
         """Name the files whose slices are in the ledger already."""
+        named = ", ".join(map(repr, sorted(files)[:3])) + (" and others" if len(files) > 3 else "")
         super().__init__(
-            f"Lines of {', '.join(map(repr, files))} were published by another run in the "
+            f"Lines of {named} were published by another run in the "
             f"meantime. Nothing was written twice; run again to take what is still new."
         )
 
 
-class PublishBusyError(OpsmeterError):
+class WarehouseBusyError(OpsmeterError):
     """The warehouse stayed locked for as long as we may wait."""
 
     def __init__(self, tries: int) -> None:
         """Say how often it was tried."""
         super().__init__(
-            f"The warehouse was busy in {tries} tries to publish. Nothing was written. Another "
+            f"The warehouse was busy in {tries} tries to write. Nothing was written. Another "
             f"process holds its catalogue: stop it or run again."
         )
 

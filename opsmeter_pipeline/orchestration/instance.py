@@ -5,6 +5,9 @@ run at a time is the queue's limit: batches follow each other, and a backfill of
 not starve the machine.
 """
 
+import dagster as dg
+from filelock import FileLock
+
 from opsmeter_pipeline.settings import Settings
 
 LOCATION = "opsmeter_pipeline"
@@ -34,3 +37,15 @@ def write_instance_files(settings: Settings) -> None:
     settings.dagster.mkdir(parents=True, exist_ok=True, mode=0o700)
     (settings.dagster / "dagster.yaml").write_text(_DAGSTER_YAML)
     (settings.dagster / "workspace.yaml").write_text(_WORKSPACE_YAML)
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Return the home's instance, created if it is not there.
+
+    One process at a time: two that create Dagster's SQLite storage at once leave it with two
+    migration heads, which no later start survives.
+    """
+    settings.dagster.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(settings.dagster / "instance.lock"):
+        write_instance_files(settings)
+        return dg.DagsterInstance.from_config(str(settings.dagster))

@@ -5,8 +5,10 @@ writes stands in `storage.publisher`. Readers and one publisher work at the same
 reader sees whole batches only, because a batch is one transaction.
 """
 
+import random
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +17,7 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
-from opsmeter_pipeline.model.errors import QueryError, WarehouseMissingError
+from opsmeter_pipeline.model.errors import QueryError, WarehouseBusyError, WarehouseMissingError
 from opsmeter_pipeline.model.tables import TABLES
 
 CATALOGUE = "catalogue.sqlite"
@@ -23,6 +25,9 @@ DATA = "data"
 INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
+TRIES = 12
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
 _ONE_SELECT = "The warehouse is read with one SELECT at a time; it is never written by hand."
 _SQL_TYPE = {
@@ -58,18 +63,32 @@ class Lake:
         if not self.exists:
             (self.folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._let_readers_and_writer_coexist()
-        with self.connect() as con:
-            known = {
-                name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-            }
-            for table in TABLES:
-                if table.name not in known:
-                    con.execute(create_table_sql(table))
-            written = self._view_texts(con)
-            for name, sql in views.items():
-                if written.get(name) != sql:
-                    con.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
-                    con.execute(f"COMMENT ON VIEW {name} IS {quote(sql)}")
+        self.transact(lambda con: self._define(con, views))
+
+    def transact(self, write: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+        """Run a write in one transaction, again from its start while others are committing.
+
+        DuckLake is told not to retry a commit on its own: if anybody committed since our
+        transaction began, ours fails, is rolled back, and `write` is asked again.
+
+        Raises:
+            WarehouseBusyError: it did not get through in `TRIES` tries; nothing was written.
+        """
+        for attempt in range(TRIES):
+            try:
+                with self.connect() as con:
+                    con.execute("SET ducklake_max_retry_count = 0")
+                    con.execute("BEGIN")
+                    write(con)
+                    con.execute("COMMIT")
+            except duckdb.Error as exc:
+                if not _is_collision(exc):
+                    raise
+            else:
+                return
+            pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        raise WarehouseBusyError(TRIES)
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -124,7 +143,8 @@ class Lake:
         """Return a database with the lake attached; loading the extensions takes 0.2 s."""
         if read_only and not self.exists:
             raise WarehouseMissingError(self.folder.parent)
-        con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+        spill = str(self.folder / "spill")
+        con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
         for name in _EXTENSIONS:
             con.execute(f"LOAD {quote(_extension_path(name))}")
         path = quote(str(self.folder / DATA))
@@ -139,6 +159,18 @@ class Lake:
         with sqlite3.connect(self.folder / CATALOGUE) as catalogue:
             catalogue.execute("PRAGMA journal_mode = WAL")
         (self.folder / CATALOGUE).chmod(0o600)
+
+    def _define(self, con: duckdb.DuckDBPyConnection, views: dict[str, str]) -> None:
+        tables = con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        known = {name for (name,) in tables}
+        for table in TABLES:
+            if table.name not in known:
+                con.execute(create_table_sql(table))
+        written = self._view_texts(con)
+        for name, sql in views.items():
+            if written.get(name) != sql:
+                con.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
+                con.execute(f"COMMENT ON VIEW {name} IS {quote(sql)}")
 
     def _view_texts(self, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         found = con.execute(
@@ -162,6 +194,10 @@ def _to_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     return frame.with_columns(
         pl.col(instants).dt.convert_time_zone("UTC"), pl.col(integers).cast(pl.Int128)
     )
+
+
+def _is_collision(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.TransactionException) or "database is locked" in str(error)
 
 
 def _has_zone(dtype: pl.DataType) -> bool:

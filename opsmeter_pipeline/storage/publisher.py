@@ -1,12 +1,9 @@
 """The one warehouse transaction that makes batches visible, and the small write after it.
 
-A batch is published as a whole or not at all. DuckLake is told not to retry a commit on its own:
-if anybody else committed since our transaction began, ours fails, is rolled back, and starts
-again from the question whether its lines are still new. That is what makes a batch count once.
+A batch is published as a whole or not at all. A transaction that meets another one starts again
+from the question whether its lines are still new: that is what makes a batch count once (ADR 0002).
 """
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +14,9 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
-from opsmeter_pipeline.model.errors import AlreadyTakenError, PublishBusyError
+from opsmeter_pipeline.model.errors import AlreadyTakenError
 from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_FILES
 from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
-
-TRIES = 12
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
 
     Raises:
         AlreadyTakenError: another run has published some of the lines; nothing was written.
-        PublishBusyError: the catalogue stayed locked; nothing was written.
+        WarehouseBusyError: the catalogue stayed locked; nothing was written.
     """
     rows = {table: _count_rows(paths) for table, paths in publication.rows.items()}
     handed_over = {
@@ -77,7 +70,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         con.execute("CALL lake.set_commit_message(?, ?)", message)
 
     try:
-        transact(lake, write)
+        lake.transact(write)
     except BaseException:
         for path in chain.from_iterable(handed_over.values()):
             path.unlink(missing_ok=True)
@@ -91,7 +84,7 @@ def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> N
     Asked and written in one transaction, so that two processes do not both add them.
 
     Raises:
-        PublishBusyError: the catalogue stayed locked; nothing was written.
+        WarehouseBusyError: the catalogue stayed locked; nothing was written.
     """
     columns = ", ".join(f"n.{name}" for name in table.schema)
     same = " AND ".join(f"n.{name} = t.{name}" for name in key)
@@ -99,7 +92,7 @@ def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> N
         INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?) n
         WHERE NOT EXISTS (SELECT 1 FROM {table.name} t WHERE {same})
     """
-    transact(lake, lambda con: con.execute(sql, [str(path)]))
+    lake.transact(lambda con: con.execute(sql, [str(path)]))
 
 
 def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
@@ -109,36 +102,9 @@ def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
     after the commit has returned. A batch whose writer died in between gets the next such moment.
     """
     visible_at = now()
-    transact(
-        lake,
-        lambda con: con.execute(
-            "UPDATE ingest_batches SET visible_at = ? WHERE visible_at IS NULL", [visible_at]
-        ),
-    )
+    sql = "UPDATE ingest_batches SET visible_at = ? WHERE visible_at IS NULL"
+    lake.transact(lambda con: con.execute(sql, [visible_at]))
     return visible_at
-
-
-def transact(lake: Lake, write: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
-    """Run a write in one transaction, again from its start while others are committing.
-
-    Raises:
-        PublishBusyError: it did not get through in `TRIES` tries; nothing was written.
-    """
-    for attempt in range(TRIES):
-        with lake.connect() as con:
-            con.execute("SET ducklake_max_retry_count = 0")
-            try:
-                con.execute("BEGIN")
-                write(con)
-                con.execute("COMMIT")
-            except duckdb.Error as exc:
-                if not _is_collision(exc):
-                    raise
-            else:
-                return
-        pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-    raise PublishBusyError(TRIES)
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:
@@ -146,10 +112,6 @@ def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path])
         columns = ", ".join(table.schema)
         sql = f"INSERT INTO {table.name} SELECT {columns} FROM read_parquet(?)"
         con.execute(sql, [[str(path) for path in paths]])
-
-
-def _is_collision(error: duckdb.Error) -> bool:
-    return isinstance(error, duckdb.TransactionException) or "database is locked" in str(error)
 
 
 def _refuse_taken_lines(con: duckdb.DuckDBPyConnection, publication: Publication) -> None:
