@@ -4,12 +4,12 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.contract import refuse_conflicts
-from opsmeter_pipeline.identity import CANDIDATE, KNOWN, identify, pick_candidates
+from opsmeter_pipeline.identity import KNOWN, identify_batches, pick_candidates
 from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.publish import count_rows
+from opsmeter_pipeline.publish import count_rows, order_batches
 from opsmeter_pipeline.storage.ledger import read_known_events
 
 
@@ -29,16 +29,17 @@ def identity_verdicts(
     """
     staging = home.staging(context.run_id)
     replaced = staging.read("replayed")["batch_id"].to_list()
+    slices = staging.read_slices()
     staged = staging.scan_events("judged_events")
     ids = staging.write("ids", staged.select("external_request_id").collect())
     known = read_known_events(home.lake, ids, columns=KNOWN, replaced=replaced)
     candidates = pick_candidates(staged, known)
-    verdicts = identify(candidates.select(CANDIDATE), known)
+    verdicts = identify_batches(order_batches(candidates, slices), known)
     removed = {
         name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")
         for name in ("duplicate", "conflicting_duplicate")
     }
-    conflicts = refuse_conflicts(removed["conflicting_duplicate"], staging.read_slices())
+    conflicts = refuse_conflicts(removed["conflicting_duplicate"], slices)
     staging.write("identity_verdicts", verdicts)
     staging.write("duplicates", removed["duplicate"])
     staging.write("quarantine/conflicts", QUARANTINE.arrange(conflicts))

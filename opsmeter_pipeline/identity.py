@@ -31,7 +31,7 @@ CONTENT = (
 """What two lines must agree in to be one event. Times are not among it: senders restamp them."""
 CANDIDATE = ("seq", *ID, "attempt", "ingested_at", "occurred_at", *CONTENT)
 """Columns of a staged event that identity needs, once its id is known to occur twice."""
-KNOWN = (*ID, "attempt", "is_first_attempt", *CONTENT)
+KNOWN = (*ID, "attempt", "attempt_told", "is_first_attempt", *CONTENT)
 """Columns of a published event that identity needs."""
 VERDICT_SCHEMA = {
     "seq": pl.Int64,
@@ -59,9 +59,10 @@ def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     unless it is `event`.
 
     The earliest line wins (by ingest time, event time, then order of reading), but an event that
-    an earlier batch published always stays. Attempts are numbered in order of event time with
-    the smallest numbers that are free, so that replaying any batch gives its events the same
-    numbers again.
+    an earlier batch published always stays. Attempts that lines do not name are numbered among
+    themselves in order of event time, with the smallest numbers that are free, so that
+    replaying any batch gives its events the same numbers again. A told attempt is never refused
+    for a number that was inferred.
 
     Args:
         candidates: all staged events of ids that occur twice, columns `CANDIDATE`.
@@ -76,23 +77,50 @@ def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return _mark_first(pl.concat([told, untold]), known).select(*VERDICT_SCHEMA)
 
 
+def identify_batches(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the verdicts of several batches, each judged after the ones before it.
+
+    A replayed day is judged as its batches were when they came, so nothing changes places.
+
+    Args:
+        candidates: as for `identify`, and `batch`: the order of the batches.
+        known: as for `identify`.
+    """
+    verdicts = [pl.DataFrame(schema=VERDICT_SCHEMA)]
+    for batch in candidates.sort("batch").partition_by("batch", maintain_order=True):
+        verdicts.append(identify(batch, known))
+        published = apply_verdicts(batch, verdicts[-1]).select(KNOWN)
+        known = pl.concat([known, published])
+    return pl.concat(verdicts)
+
+
 def _judge_told(told: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Judge lines that name their attempt: the first of a key stays, equals are duplicates."""
-    key = (*ID, "attempt")
-    holders = pl.concat([known.select(*key, *CONTENT), told.select(*key, *CONTENT)])
+    """Judge lines that name their attempt.
+
+    One whose content is that of a published event without an attempt is its redelivery. Of the
+    others the first of a key stays, equals are duplicates, the rest conflicts.
+    """
+    key, same = [*ID, "attempt"], [*ID, *CONTENT]
+    untold = known.filter(~pl.col("attempt_told")).select(same).unique()
+    redelivered = told.join(untold, on=same, how="semi", nulls_equal=True)
+    fresh = told.join(untold, on=same, how="anti", nulls_equal=True)
+    held = known.filter("attempt_told")
+    holders = pl.concat([held.select(*key, *CONTENT), fresh.select(*key, *CONTENT)])
     first = holders.unique(key, keep="first", maintain_order=True)
-    is_new = pl.col("rank") == pl.col("rank").min().over(key)
+    is_first = pl.col("rank") == pl.col("rank").min().over(key)
     judged = (
-        told.join(known.select(key).unique().with_columns(held=True), on=key, how="left")
+        fresh.join(held.select(key).unique().with_columns(held=True), on=key, how="left")
         .join(first.with_columns(same=True), on=[*key, *CONTENT], how="left", nulls_equal=True)
         .with_columns(
-            pl.when(is_new & pl.col("held").is_null()).then(pl.lit("event"))
+            pl.when(is_first & pl.col("held").is_null()).then(pl.lit("event"))
             .when(pl.col("same")).then(pl.lit("duplicate"))
             .otherwise(pl.lit("conflicting_duplicate"))
             .alias("verdict")
         )
     )  # fmt: skip
-    return judged.select("seq", "verdict", *ID, "attempt", *CONTENT, attempt_inferred=False)
+    columns = ["seq", "verdict", *ID, "attempt", *CONTENT]
+    duplicates = redelivered.with_columns(verdict=pl.lit("duplicate")).select(columns)
+    return pl.concat([judged.select(columns), duplicates]).with_columns(attempt_inferred=False)
 
 
 def _judge_untold(
@@ -107,7 +135,7 @@ def _judge_untold(
         .otherwise(pl.lit("duplicate"))
         .alias("verdict")
     )
-    taken = pl.concat([known.select(*ID, "attempt"), accepted.select(*ID, "attempt")])
+    taken = known.filter(~pl.col("attempt_told")).select(*ID, "attempt")
     numbers = _number_attempts(judged.filter(pl.col("verdict") == "event"), taken)
     return (
         judged.drop("attempt")
@@ -137,17 +165,21 @@ def _mark_first(judged: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Mark one event of each id, unless a published one is marked: it counts the request."""
     counted = known.filter("is_first_attempt").select(ID).unique().with_columns(counted=True)
     is_event = pl.col("verdict") == "event"
-    lowest = pl.col("attempt").filter(is_event).min().over(ID)
-    return judged.join(counted, on=ID, how="left").with_columns(
-        pl.when(is_event)
-        .then((pl.col("attempt") == lowest) & pl.col("counted").is_null())
-        .alias("is_first_attempt"),
-        *(pl.when(is_event).then(name).alias(name) for name in ("attempt", "attempt_inferred")),
+    first = pl.col("seq").filter(is_event).sort_by(pl.col("attempt").filter(is_event)).first()
+    return (
+        judged.sort("seq")
+        .join(counted, on=ID, how="left")
+        .with_columns(
+            pl.when(is_event)
+            .then((pl.col("seq") == first.over(ID)) & pl.col("counted").is_null())
+            .alias("is_first_attempt"),
+            *(pl.when(is_event).then(name).alias(name) for name in ("attempt", "attempt_inferred")),
+        )
     )
 
 
 def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return the events that stay, with `attempt`, `attempt_inferred` and `is_first_attempt`.
+    """Return the events that stay, their attempts numbered and marked as `events` has them.
 
     An event without a verdict is alone with its id: it is its request's first attempt.
     """
@@ -155,6 +187,7 @@ def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame
         verdicts.rename({"attempt": "judged_attempt"}), on="seq", how="left", maintain_order="left"
     )
     return judged.filter(pl.col("verdict").fill_null("event") == "event").with_columns(
+        pl.col("attempt").is_not_null().alias("attempt_told"),
         pl.coalesce("judged_attempt", "attempt", pl.lit(1)).alias("attempt"),
         pl.col("attempt_inferred").fill_null(value=False),
         pl.col("is_first_attempt").fill_null(value=True),

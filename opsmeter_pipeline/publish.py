@@ -14,7 +14,13 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Slice
-from opsmeter_pipeline.model.tables import EVENTS, INGEST_BATCHES, INGEST_FILES, LANDING_FINDINGS
+from opsmeter_pipeline.model.tables import (
+    EVENTS,
+    INGEST_BATCHES,
+    INGEST_FILES,
+    LANDING_FINDINGS,
+    SLICE_SCHEMA,
+)
 from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 from opsmeter_pipeline.model.wire import MISSING_TAG
 
@@ -53,6 +59,16 @@ def name_batches(staged: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
     )
 
 
+def order_batches(staged: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
+    """Return staged rows with `batch`: the order in which their batches were taken."""
+    order = {
+        batch_id: number
+        for number, batch_id in enumerate(dict.fromkeys(one.batch_id for one in slices))
+    }
+    numbers = pl.Series([order[one.batch_id] for one in slices], dtype=pl.UInt32)
+    return staged.with_columns(pl.lit(numbers).gather(pl.col("slice_index")).alias("batch"))
+
+
 def count_rows(staged: pl.DataFrame, name: str) -> pl.DataFrame:
     """Return how many rows each `slice_index` has, in a column of that name."""
     return staged.group_by("slice_index").agg(pl.len().cast(pl.Int64).alias(name))
@@ -86,7 +102,7 @@ def build_file_ledger(
             does not name counted 0 there.
     """
     planned = (
-        pl.DataFrame([vars(one) for one in slices])
+        pl.DataFrame([vars(one) for one in slices], schema=SLICE_SCHEMA)
         .with_columns(pl.Series("checksum", checksums, dtype=pl.String))
         .with_row_index("slice_index")
     )

@@ -58,8 +58,8 @@ def _percentiles(source: str, keys: str, *, step: int) -> str:
     latency = f"CASE WHEN latency_bucket < 0 THEN 0 ELSE {middle} END"
     return f"""
         SELECT {keys},
-            round(min(latency) FILTER (below >= 0.50 * total)) AS latency_p50_ms,
-            round(min(latency) FILTER (below >= 0.95 * total)) AS latency_p95_ms
+            round(min(latency) FILTER (below >= 0.50 * total), 1) AS latency_p50_ms,
+            round(min(latency) FILTER (below >= 0.95 * total), 1) AS latency_p95_ms
         FROM (
             SELECT {keys}, {latency} AS latency,
                 sum(n) OVER (PARTITION BY {keys} ORDER BY latency_bucket) AS below,

@@ -16,6 +16,12 @@ from opsmeter_pipeline.contract.exact import parse_exactly
 from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
 from opsmeter_pipeline.contract.redact import redact_line
 from opsmeter_pipeline.contract.rules import find_broken_rules
+from opsmeter_pipeline.model.clock import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
+    MAX_EPOCH_MS,
+    MIN_EPOCH_MS,
+)
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Chunk, Slice
 from opsmeter_pipeline.model.tables import QUARANTINE
@@ -96,8 +102,14 @@ def _read_instants(rows: pl.DataFrame) -> list[pl.Series]:
         text = rows[column]
         instant = text.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
         if instant.null_count() > text.null_count():
-            epoch = text.cast(pl.Int64, strict=False).cast(pl.Datetime("ms", "UTC"))
-            instant = instant.zip_with(instant.is_not_null(), epoch.cast(INSTANT))
+            number = text.cast(pl.Int64, strict=False)
+            is_epoch = number.is_between(MIN_EPOCH_MS, MAX_EPOCH_MS)
+            epoch = number.cast(pl.Datetime("ms", "UTC")).cast(INSTANT)
+            instant = instant.zip_with(
+                instant.is_not_null() | ~is_epoch.fill_null(value=False), epoch
+            )
+        shown = instant.is_between(FIRST_INSTANT, LAST_INSTANT)
+        instant = instant.set(~shown.fill_null(value=False), None)
         read += [
             instant.alias(column),
             (text.is_not_null() & instant.is_null()).alias(f"has_bad_{column}"),

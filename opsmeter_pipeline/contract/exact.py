@@ -7,6 +7,7 @@ found there, never the value itself, which may identify a person.
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE, WireField
 
 _INT64_MAX = 2**63 - 1
 _DIGITS_MAX = 400
+MAX_DEPTH = 100
+"""How deep a line may nest: fixed, so that it does not depend on the interpreter's stack."""
+_SPACE = re.compile(r"[ \t\n\r]*")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
 _KIND_OF_VALUE = {
     str: "text", int: "a whole number", float: "a number with a fraction", bool: "true or false",
     list: "an array", dict: "an object",
@@ -84,22 +89,36 @@ def _parse_line(line: str | None) -> dict[str, object]:
         for name, value in known.items()
         if value is not None
     }
-    unknown = {name: value for name, value in pairs.items() if name not in _FIELDS}
-    if unknown:
-        row["extra"] = json.dumps(unknown, ensure_ascii=False, separators=(",", ":"))
+    if len(known) < len(pairs):
+        row["extra"] = _unknown_fields(line or "")
     return row
+
+
+def _unknown_fields(line: str) -> str:
+    """Return the members of a valid object that are no known fields, their values verbatim."""
+    members, position = [], _SPACE.match(line, line.index("{") + 1).end()
+    while line[position] == '"':
+        name, colon = json.decoder.scanstring(line, position + 1)
+        start = _SPACE.match(line, line.index(":", colon) + 1).end()
+        _, end = _DECODER.raw_decode(line, start)
+        if name not in _FIELDS:
+            members.append(f"{json.dumps(name, ensure_ascii=False)}:{line[start:end]}")
+        position = _SPACE.match(line, end).end()
+        if line[position] == ",":
+            position = _SPACE.match(line, position + 1).end()
+    return "{" + ",".join(members) + "}"
 
 
 def _read_object(line: str | None) -> dict[str, Any]:
     if line is None:
         raise _RejectedError("malformed_json", "bytes that are no UTF-8")
+    if _depth(line) > MAX_DEPTH:
+        raise _RejectedError("malformed_json", f"nested more than {MAX_DEPTH} deep")
     try:
         document = _DECODER.decode(line)
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise _RejectedError("malformed_json", "half of a surrogate pair") from None
-    except RecursionError:
-        raise _RejectedError("malformed_json", "nested too deeply to be read") from None
     except ValueError as found:
         raise _RejectedError("malformed_json", _why_malformed(found)) from None
     if not isinstance(document, _Pairs):
@@ -129,25 +148,24 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(msg)
 
 
-def _read_integer(digits: str) -> int:
+def _read_integer(digits: str) -> float:
     # Python refuses integers of more than 4,300 digits; no count comes near.
-    if len(digits) > _DIGITS_MAX:
-        raise _RejectedError("absurd_count", f"a whole number of {len(digits)} digits")
-    return int(digits)
+    return int(digits) if len(digits) <= _DIGITS_MAX else math.copysign(math.inf, float(digits[:2]))
 
 
-def _read_fraction(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise _RejectedError("absurd_count", "a number beyond the range of a double")
-    return value
+def _depth(line: str) -> int:
+    """Return how deep brackets nest; few lines have enough of them to be looked at."""
+    if line.count("{") + line.count("[") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for found in _BRACKET.finditer(line):
+        depth += (found[0] in "{[") - (found[0] in "}]")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_Pairs,
-    parse_constant=_refuse_constant,
-    parse_int=_read_integer,
-    parse_float=_read_fraction,
+    object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=_read_integer
 )
 
 
@@ -161,7 +179,7 @@ def _read_value(field: WireField, value: Any) -> object:  # noqa: ANN401 - any J
     is_text, is_integer = isinstance(value, str), type(value) is int
     if field.kind == "text" and is_text:
         return value
-    if field.kind == "count" and is_integer:
+    if field.kind == "count" and (is_integer or value in (math.inf, -math.inf)):
         return _read_count(field, value)
     if field.kind == "status" and (is_text or is_integer):
         return str(value)
@@ -171,12 +189,12 @@ def _read_value(field: WireField, value: Any) -> object:  # noqa: ANN401 - any J
     raise _RejectedError("wrong_type", detail)
 
 
-def _read_count(field: WireField, value: int) -> int:
+def _read_count(field: WireField, value: float) -> int:
     if value > _INT64_MAX:
         raise _RejectedError("absurd_count", f"{field.name} is above 2^63")
     if value < -_INT64_MAX:
         raise _RejectedError("negative_count", f"{field.name} is below -2^63")
-    return value
+    return int(value)
 
 
 def _read_instant(field: WireField, value: str | int) -> str:

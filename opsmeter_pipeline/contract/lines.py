@@ -66,8 +66,8 @@ def split_lines(text: bytes, parts: Sequence[Part]) -> Lines:
     A line ends with a line feed; carriage returns before it belong to the line end. A byte
     order mark at the start of a file is no part of its first line (RFC 8259, section 8.1).
     """
-    while b"\r" in text and b"\r\n" in text:  # one byte is found far quicker than two
-        text = text.replace(b"\r\n", b"\n")
+    if b"\r" in text and b"\r\n" in text:  # one byte is found far quicker than two
+        text = b"\n".join(line.rstrip(b"\r") for line in text.split(b"\n"))
     unreadable: list[int] = []
     try:
         line = _scan(text)
@@ -106,13 +106,12 @@ def parse_regular(lines: Lines) -> pl.DataFrame:
     rows = pl.read_ndjson(text, schema=schema) if len(regular) else None
     if rows is None or rows.height != len(regular):
         return _empty_rows()
-    names = _count_names(line.filter(is_regular))
-    values = rows.select(pl.sum_horizontal(pl.all().is_not_null())).to_series()
+    is_whole = _holds_all_names(rows, line.filter(is_regular))
     absent = [
         pl.lit(None, dtype).alias(name) for name, dtype in RAW_SCHEMA.items() if name not in schema
     ]
     rows = rows.with_columns(absent).rename(COLUMN_OF).with_columns(regular)
-    return rows.filter(names == values).select("position", *COLUMN_OF.values())
+    return rows.filter(is_whole).select("position", *COLUMN_OF.values())
 
 
 def _sample_fields(line: pl.Series) -> dict[str, pl.DataType]:
@@ -123,12 +122,26 @@ def _sample_fields(line: pl.Series) -> dict[str, pl.DataType]:
     return {name: dtype for name, dtype in RAW_SCHEMA.items() if name in found} or RAW_SCHEMA
 
 
-def _count_names(line: pl.Series) -> pl.Series:
-    """Return how many fields with a value other than null each regular line names."""
+def _holds_all_names(rows: pl.DataFrame, line: pl.Series) -> pl.Series:
+    """Return whether each row holds every field its line names, and each was named once.
+
+    Of a repeated field the bulk parser keeps the first value, of an unsampled one none, so there
+    are more names than values. A null has a name and no value; a field that is named with a
+    value and again as null would make up for its own absence and is looked for.
+    """
     names = line.str.count_matches('":', literal=True)
+    values = rows.select(pl.sum_horizontal(pl.all().is_not_null())).to_series()
     if not line.str.contains("null", literal=True).any():
-        return names
-    return names - line.str.count_matches('": ?null')
+        return names == values
+    nulls = line.str.extract_all('"[a-zA-Z0-9]+": ?null').list
+    named_null = nulls.join("")
+    repeated = rows.select(
+        pl.any_horizontal(
+            pl.col(name).is_not_null() & pl.lit(named_null).str.contains(f'"{name}"', literal=True)
+            for name in rows.columns
+        )
+    ).to_series()
+    return (names == values + nulls.len()) & ~repeated
 
 
 def _empty_rows() -> pl.DataFrame:

@@ -10,34 +10,54 @@ import re
 from opsmeter_pipeline.model.wire import WIRE
 
 MAX_CHARACTERS = 600
-_PUBLIC = ("provider", "model", "endpointTag", "promptVersion", "status", "dataMode",
-           "environment", "serviceTier", "timestamp", "ingestedAt")  # fmt: skip
-_NUMBERS = "|".join(field.name for field in WIRE if field.kind == "count")
 _NAMES = "|".join(field.name for field in WIRE)
-_KEPT = re.compile(
-    rf'"(?:{_NUMBERS})"\s*:\s*-?[0-9]{{1,16}}(?:\.[0-9]{{1,4}})?(?=\s*[,}}])'
-    rf'|"(?:{"|".join(_PUBLIC)})"\s*:\s*"[A-Za-z0-9_.:/+-]{{0,80}}"'
-    rf'|"(?:{_NAMES})"(?=\s*:)'
-    r"|\b(?:true|false|null|NaN|Infinity)\b"
+_NUMBERS = "|".join(field.name for field in WIRE if field.kind == "count")
+_PUBLIC = {
+    "provider|model|endpointTag|promptVersion": r"[A-Za-z0-9_.:/-]{0,80}",
+    "status|dataMode|environment|serviceTier": r"[A-Za-z_]{0,24}|[0-9]{3}",
+    "timestamp|ingestedAt": r"[0-9TtZz:. +-]{0,40}",
+}
+"""Fields that never name a person, with the shape their values must have to be shown."""
+_LITERAL = r"(?<=[:,\[\s])(?:true|false|null|NaN|-?Infinity)(?=\s*[,}\]])"
+_NAME = rf'"(?:{_NAMES})"(?=\s*:)'
+_VALUES = "|".join(
+    [
+        rf'"(?:{_NUMBERS})"\s*:\s*-?[0-9]{{1,16}}(?:\.[0-9]{{1,4}})?(?=\s*[,}}])',
+        *(rf'"(?:{names})"\s*:\s*"(?:{value})"' for names, value in _PUBLIC.items()),
+    ]
 )
-_LETTER = re.compile(r"[^\W\d_]")
-_DIGIT = re.compile(r"\d")
+_KEPT_OUTSIDE = re.compile(f"{_VALUES}|{_NAME}|{_LITERAL}")
+_KEPT_INSIDE = re.compile(f"{_NAME}|{_LITERAL}")
+_NESTED = re.compile(r"[{\[]")
+_LETTER = re.compile(r"[^\x00-\x7f]|[A-Za-z]")
+_DIGIT = re.compile(r"[0-9]")
 
 
 def redact_line(line: str) -> str:
     """Return the line masked and cut to `MAX_CHARACTERS`.
 
+    Values are shown up to the first value that is an object or array; what stands in there has
+    another meaning, whatever it is called.
+
     >>> redact_line('{"userId":"ann@example.com","inputTokens":-5,"status":"ok"}')
     '{"userId":"xxx@xxxxxxx.xxx","inputTokens":-5,"status":"ok"}'
     >>> redact_line('{"userId":"Ann Lee", "inputTok')
     '{"userId":"xxx xxx", "xxxxxxxx'
+    >>> redact_line('{"userId":{"model":"annlee4711"}}')
+    '{"userId":{"model":"xxxxxx0000"}}'
     """
     cut = line[:MAX_CHARACTERS]
+    nested = _NESTED.search(cut, cut.find("{") + 1)
+    border = nested.start() if nested else len(cut)
+    return _redact(cut[:border], _KEPT_OUTSIDE) + _redact(cut[border:], _KEPT_INSIDE)
+
+
+def _redact(text: str, kept: re.Pattern[str]) -> str:
     masked, start = [], 0
-    for kept in _KEPT.finditer(cut):
-        masked += [_mask(cut[start : kept.start()]), kept[0]]
-        start = kept.end()
-    return "".join([*masked, _mask(cut[start:])])
+    for found in kept.finditer(text):
+        masked += [_mask(text[start : found.start()]), found[0]]
+        start = found.end()
+    return "".join([*masked, _mask(text[start:])])
 
 
 def _mask(text: str) -> str:

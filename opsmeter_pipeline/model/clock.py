@@ -11,8 +11,12 @@ RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})?",
     re.ASCII,
 )
+FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The instants that Python, Polars and DuckDB can all show."""
+MIN_EPOCH_MS = 100_000_000_000
 MAX_EPOCH_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999, the largest instant a timestamp column can show."""
+"""Epoch milliseconds from 1973 to 9999; what is smaller was meant as seconds."""
 
 
 def utc_now() -> datetime:
@@ -40,6 +44,9 @@ def parse_rfc3339(text: str) -> datetime | None:
         raise ValueError(msg)
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     microsecond = int((found[7] or "0")[:6].ljust(6, "0"))
+    if second > 60:
+        msg = "no minute has that second"
+        raise ValueError(msg)
     leap = timedelta(seconds=1) if second == 60 else timedelta()
     local = datetime(  # noqa: DTZ001 - the offset is applied two lines below
         year, month, day, hour, minute, min(second, 59), microsecond
@@ -56,10 +63,10 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
     '2025-11-23T10:00:00.250000+00:00'
 
     Raises:
-        ValueError: the number lies outside 1970 to 9999.
+        ValueError: the number lies outside 1973 to 9999, as epoch seconds do.
     """
-    if not 0 <= epoch_ms <= MAX_EPOCH_MS:
-        msg = "epoch milliseconds outside 1970 to 9999"
+    if not MIN_EPOCH_MS <= epoch_ms <= MAX_EPOCH_MS:
+        msg = "epoch milliseconds outside 1973 to 9999 (are they seconds?)"
         raise ValueError(msg)
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)
 

@@ -9,6 +9,7 @@ import polars as pl
 from opsmeter_pipeline.model.columns import (
     BATCH_ID,
     FILE,
+    INSTANT,
     LINE_NUMBER,
     Column,
     Table,
@@ -18,6 +19,7 @@ from opsmeter_pipeline.model.columns import (
     money,
     text,
 )
+from opsmeter_pipeline.model.landed import Slice
 
 _HOUR = instant("hour_at", "Start of the UTC hour in which the events occurred.")
 _DAY = Column("day", pl.Date, "UTC day on which the events occurred.")
@@ -46,6 +48,7 @@ EVENTS = Table(
         LINE_NUMBER,
         text("external_request_id", "The caller's id of the logical request."),
         count("attempt", "Attempt of that request, from 1; inferred if the line had none."),
+        flag("attempt_told", "The line named its attempt."),
         flag("attempt_inferred", "The line named no attempt and is not the first of its id."),
         flag("is_first_attempt", "Counts the logical request: true for one event of each id."),
         *_SERVED,
@@ -143,6 +146,9 @@ INGEST_FILES = Table(
     ),
 )
 
+SLICE_SCHEMA = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice.__annotations__}
+"""The Polars schema of a plan: one row per `model.landed.Slice`."""
+
 LANDING_FINDINGS = Table(
     "landing_findings",
     "One thing found in the landing that cannot be taken as it is.",
@@ -203,7 +209,7 @@ PRICE_CATALOGUE = Table(
         text("price_id", "Rows that are in force together share it; events point to it."),
         text("provider_id", "Provider in the source's spelling."),
         text("model_id", "Model in the source's spelling."),
-        text("token_class", "uncached_input, cache_read, cache_write, cache_write_1h, output."),
+        text("token_class", "Class of tokens it is for, see `price.arithmetic`."),
         money("price_usd_per_unit", "Exact price of one unit."),
         text("unit", "token or request."),
         count("priority", "Of the rows in force at an instant, the highest priority counts."),

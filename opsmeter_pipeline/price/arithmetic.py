@@ -1,8 +1,8 @@
 """Tokens times prices, in exact decimals.
 
 Token classes are disjoint before they are multiplied: uncached input, cache reads, cache writes
-of either duration, output. Prices per token are exact with 18 decimals, so nothing is divided and
-nothing is rounded. What has no price costs null and says why.
+of either duration, output, reasoning. Prices per token are exact with 18 decimals, so nothing is
+divided and nothing is rounded. What has no price costs null and says why.
 """
 
 from functools import reduce
@@ -12,9 +12,18 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
 
-_CLASSES = ("uncached_input", "cache_read", "cache_write", "cache_write_1h", "output", "request")
+_CLASSES = (
+    "uncached_input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "request",
+)
 _CARD = ("price_id", "provider_id", "model_id", "priority", "valid_from", "valid_to",
          "window_start", "window_end", "above_input_tokens")  # fmt: skip
+_PARTS = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
 _BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "above_input_tokens")
 _SPECIAL_UNITS = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "web_searches")
 
@@ -23,7 +32,8 @@ def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFr
     """Return one row per resolved name and price card: the prices in force together, a column each.
 
     A class without a price of its own takes its parent's: one-hour cache writes that of cache
-    writes, cache reads and writes that of uncached input (the catalogue's own rule).
+    writes, cache reads and writes that of uncached input, reasoning that of output (the
+    catalogue's own rule).
 
     Args:
         catalogue: rows of `price_catalogue` of one source version.
@@ -35,6 +45,7 @@ def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFr
         pl.coalesce("cache_write_1h", "cache_write", "uncached_input").alias("cache_write_1h"),
         pl.coalesce("cache_write", "uncached_input").alias("cache_write"),
         pl.coalesce("cache_read", "uncached_input").alias("cache_read"),
+        pl.coalesce("reasoning", "output").alias("reasoning"),
         pl.col("request").fill_null(0),
     )
     names = resolutions.select("provider", "model", "provider_id", "model_id")
@@ -110,16 +121,14 @@ def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cost() -> pl.Expr:
-    read, write, write_1h = (
-        pl.col(name).fill_null(0)
-        for name in ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-    )
+    read, write, write_1h, reasoning = (pl.col(name).fill_null(0) for name in _PARTS)
     tokens = {
         "uncached_input": pl.col("input_tokens") - read - write,
         "cache_read": read,
         "cache_write": write - write_1h,
         "cache_write_1h": write_1h,
-        "output": pl.col("output_tokens"),
+        "output": pl.col("output_tokens") - reasoning,
+        "reasoning": reasoning,
         "request": pl.lit(1, pl.Int64),
     }
     return reduce(add, (_times(units, price) for price, units in tokens.items()))

@@ -20,6 +20,7 @@ CLASS_OF_KEY = {
     "cache_write_mtok": "cache_write",
     "cache_write_1h_mtok": "cache_write_1h",
     "output_mtok": "output",
+    "output_reasoning_mtok": "reasoning",
     "requests_kcount": "request",
 }
 """The price keys read so far; audio, images and searches are not priced yet."""

@@ -115,7 +115,7 @@ def build_demo_day(*, now: datetime) -> DemoDay:
 def to_timestamp(at_ms: int) -> str:
     """Return an epoch millisecond as RFC 3339 text in UTC.
 
-    >>> to_timestamp(1_500)
-    '1970-01-01T00:00:01.500Z'
+    >>> to_timestamp(1_763_892_000_250)
+    '2025-11-23T10:00:00.250Z'
     """
     return from_epoch_ms(at_ms).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Slice
-from opsmeter_pipeline.model.tables import INGEST_FILES
+from opsmeter_pipeline.model.tables import INGEST_FILES, SLICE_SCHEMA
 
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -87,9 +86,7 @@ class Staging:
 
     def write_slices(self, slices: Sequence[Slice]) -> None:
         """Write the run's plan."""
-        rows = [vars(one) for one in slices]
-        schema = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice.__annotations__}
-        self.write("slices", pl.DataFrame(rows, schema=schema))
+        self.write("slices", pl.DataFrame([vars(one) for one in slices], schema=SLICE_SCHEMA))
 
     def read_slices(self) -> list[Slice]:
         """Return the run's plan."""

@@ -1,0 +1,228 @@
+"""Sums that add up under any split, to the last decimal, and buckets within their stated error."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsmeter_pipeline.cube import (
+    LATENCY_BASE,
+    USER_BUCKETS_PER_STEP,
+    judge_sums,
+    latency_bucket,
+    sum_events,
+)
+from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.tables import (
+    ATTRIBUTION_HOURLY,
+    CUBES,
+    EVENTS,
+    LATENCY_HOURLY,
+    MEASURE_NAMES,
+    USERS_DAILY,
+    USERS_LATENCY_DAILY,
+)
+from tests.scenario import event, events_of
+from tests.strategies import latencies, moments
+
+SUMMED = (ATTRIBUTION_HOURLY, USERS_DAILY)
+COUNTED = (LATENCY_HOURLY, USERS_LATENCY_DAILY)
+D = Decimal
+
+
+def published(*rows: dict[str, Any]) -> pl.DataFrame:
+    return EVENTS.arrange(events_of(*rows))
+
+
+def sums_of(*rows: dict[str, Any], duplicates: tuple = ()) -> dict[str, pl.DataFrame]:
+    """Return the rows of each cube table, sorted by their dimensions."""
+    sums = sum_events(published(*rows).lazy(), published(*duplicates).drop("cost_usd").lazy())
+    return {table.name: add_up(table, [sums[table.name]]) for table in CUBES}
+
+
+def add_up(table: Table, parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the sums of several parts' rows, the way a reader of the table would."""
+    dimensions = [name for name in table.schema if name not in MEASURE_NAMES]
+    return pl.concat(parts).group_by(dimensions).agg(pl.all().sum()).sort(dimensions)
+
+
+def test_measures_of_a_few_events_are_these() -> None:
+    rows = [
+        event(cost_usd=D("0.000000000000000001"), cache_read_tokens=10, reasoning_tokens=3),
+        event(
+            attempt=2, attempt_inferred=True, is_first_attempt=False, outcome="timeout",
+            cost_usd=D("0.5"), cache_write_tokens=7, latency_ms=None,
+        ),
+        event(outcome="unknown", latency_ms=0, input_tokens=0, output_tokens=0),
+    ]  # fmt: skip
+    expected = {
+        "requests": 2,
+        "attempts": 3,
+        "redeliveries": 0,
+        "inferred_attempts": 1,
+        "failures": 1,
+        "input_tokens": 2_000,
+        "cache_read_tokens": 10,
+        "cache_write_tokens": 7,
+        "output_tokens": 400,
+        "reasoning_tokens": 3,
+        "latency_ms": 850,
+        "timed_attempts": 2,
+        "unpriced_attempts": 1,
+        "cost_usd": D("0.500000000000000001"),
+        "inferred_cost_usd": D("0.5"),
+    }
+    for table in SUMMED:
+        row = sums_of(*rows)[table.name].row(0, named=True)
+        assert {name: row[name] for name in expected} == expected
+    for table in COUNTED:
+        assert sums_of(*rows)[table.name]["attempts"].to_list() == [1, 1]
+
+
+@pytest.mark.parametrize("outcome", ["error", "timeout", "cancelled", "rate_limited"])
+def test_known_outcomes_but_success_are_failures(outcome: str) -> None:
+    assert sums_of(event(outcome=outcome))["attribution_hourly"]["failures"].item() == 1
+
+
+def test_hours_and_days_begin_at_their_first_instant() -> None:
+    instants = [
+        datetime(2026, 11, 22, 22, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2026, 11, 22, 23, tzinfo=UTC),
+        datetime(2026, 11, 22, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2026, 11, 23, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
+    ]
+    sums = sums_of(*(event(occurred_at=instant) for instant in instants))
+    assert sums["attribution_hourly"].select("hour_at", "attempts").rows() == [
+        (datetime(1969, 12, 31, 23, tzinfo=UTC), 1),
+        (datetime(2026, 11, 22, 22, tzinfo=UTC), 1),
+        (datetime(2026, 11, 22, 23, tzinfo=UTC), 2),
+        (datetime(2026, 11, 23, tzinfo=UTC), 1),
+    ]
+    assert sums["users_daily"].select("day", "attempts").rows() == [
+        (date(1969, 12, 31), 1),
+        (date(2026, 11, 22), 3),
+        (date(2026, 11, 23), 1),
+    ]
+
+
+def test_redeliveries_are_counted_and_nothing_else_of_them() -> None:
+    duplicates = (*[event(input_tokens=9)] * 3, event(endpoint_tag="b", latency_ms=7))
+    sums = sums_of(event(cost_usd=D(5)), duplicates=duplicates)
+    shown = ["endpoint_tag", "redeliveries", "attempts", "requests", "input_tokens", "cost_usd"]
+    assert sums["attribution_hourly"].select(shown).rows() == [
+        ("b", 1, 0, 0, 0, D(0)),
+        ("chat.answer", 3, 1, 1, 1_000, D(5)),
+    ]
+    assert sums["users_daily"].select(shown[1:]).rows() == [(4, 1, 1, 1_000, D(5))]
+    for table in COUNTED:
+        assert sums[table.name]["attempts"].to_list() == [1]
+
+
+def test_no_events_make_no_rows_in_the_tables_shape() -> None:
+    for table in CUBES:
+        assert sums_of()[table.name].is_empty()
+        assert sums_of()[table.name].schema == table.schema
+        assert sums_of(event())[table.name].schema == table.schema
+
+
+@pytest.mark.parametrize(("step", "bound"), [(1, 0.01), (USER_BUCKETS_PER_STEP, 0.18)])
+def test_latency_read_back_from_its_bucket_is_off_by_no_more_than_stated(step, bound) -> None:
+    values = [*range(1, 20_000), *(10**n for n in range(4, 13)), *(2**n for n in range(14, 41))]
+    buckets = pl.DataFrame({"v": values}).select(latency_bucket(pl.col("v"), step=step))
+    width = LATENCY_BASE**step
+    for value, bucket in zip(values, buckets.to_series(), strict=True):
+        middle = 2 * width**bucket / (1 + width)
+        assert abs(middle - value) <= bound * value, value
+
+
+def test_buckets_keep_the_order_of_latencies_and_zero_stands_apart() -> None:
+    values = [0, 1, 2, 3, 10, 100, 2**40]
+    for step in (1, USER_BUCKETS_PER_STEP):
+        found = pl.DataFrame({"v": values}).select(b=latency_bucket(pl.col("v"), step=step))["b"]
+        assert found.dtype == pl.Int32
+        assert found[:2].to_list() == [-1, 0]
+        assert found.is_sorted()
+    told = pl.DataFrame({"v": [None]}, schema={"v": pl.Int64})
+    assert told.select(latency_bucket(pl.col("v"), step=1)).to_series().to_list() == [None]
+
+
+COSTS = st.none() | st.decimals(0, 10**6, places=18)
+ROWS = st.lists(
+    st.builds(
+        event,
+        batch_id=st.sampled_from(["b-1", "b-2"]),
+        endpoint_tag=st.sampled_from(["a", "b"]),
+        user_id=st.sampled_from(["u-1", "u-2"]),
+        data_mode=st.sampled_from(["real", "test"]),
+        outcome=st.sampled_from(["success", "error", "unknown"]),
+        input_tokens=st.integers(0, 2**40),
+        cache_read_tokens=st.none() | st.integers(0, 2**40),
+        latency_ms=st.none() | latencies(),
+        cost_usd=COSTS,
+        attempt_inferred=st.booleans(),
+        is_first_attempt=st.booleans(),
+        occurred_at=moments(),
+    ),
+    max_size=12,
+)
+
+
+@given(rows=ROWS, data=st.data())
+def test_sums_are_the_same_however_the_events_are_split(rows: list, data: st.DataObject) -> None:
+    part = data.draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
+    shuffled = data.draw(st.permutations(range(len(rows))))
+    parts = [[rows[n] for n in shuffled if part[n] == number] for number in range(3)]
+    sums = [sums_of(*one) for one in parts]
+    whole = sums_of(*rows)
+    for table in CUBES:
+        assert add_up(table, [one[table.name] for one in sums]).equals(whole[table.name])
+
+
+@given(rows=ROWS)
+def test_each_combination_of_dimensions_has_one_row(rows: list) -> None:
+    sums = sum_events(published(*rows).lazy(), published(*rows[:3]).lazy())
+    for table in CUBES:
+        dimensions = [name for name in table.schema if name not in MEASURE_NAMES]
+        assert sums[table.name].select(dimensions).is_unique().all()
+
+
+@given(rows=ROWS)
+def test_any_cut_of_the_money_equals_its_events_to_the_last_decimal(rows: list) -> None:
+    hourly = sums_of(*rows)["attribution_hourly"]
+    for dimension in ("endpoint_tag", "data_mode", "batch_id"):
+        for value in {row[dimension] for row in rows}:
+            cost = hourly.filter(pl.col(dimension) == value)["cost_usd"].sum()
+            exact = sum(
+                int(row["cost_usd"].scaleb(18))
+                for row in rows
+                if row[dimension] == value and row["cost_usd"] is not None
+            )
+            assert int(cost.scaleb(18)) == exact
+
+
+@given(rows=ROWS)
+def test_sums_of_their_own_events_are_found_good(rows: list) -> None:
+    events, cubes = published(*rows), sums_of(*rows)
+    assert judge_sums(events, cubes).passed
+
+
+@pytest.mark.parametrize("table", [table.name for table in CUBES])
+def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
+    rows = [event(cost_usd=D("0.1")), event(seq=1, cost_usd=D("0.2"), latency_ms=5)]
+    cubes = sums_of(*rows) | {table: sums_of(rows[0])[table]}
+    verdict = judge_sums(published(*rows), cubes)
+    assert not verdict.passed
+    assert {culprit["table"] for culprit in verdict.culprits} == {table}
+
+
+def test_sums_that_miss_the_last_decimal_are_found_wrong() -> None:
+    events = published(event(cost_usd=D("1.000000000000000001")))
+    cubes = sums_of(event(cost_usd=D(1)))
+    verdict = judge_sums(events, cubes)
+    assert not verdict.passed
+    assert {culprit["measure"] for culprit in verdict.culprits} == {"cost_usd"}
