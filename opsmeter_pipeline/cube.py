@@ -56,22 +56,19 @@ def sum_events(events: pl.LazyFrame, duplicates: pl.LazyFrame) -> dict[str, pl.D
     return {t.name: t.arrange(plan.collect(engine="streaming")) for t, plan in plans.items()}
 
 
-def judge_sums(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdict:
+def judge_sums(
+    events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame], *, redelivered: int
+) -> Verdict:
     """Return whether each cube sums up to its events, to the last token and decimal.
 
     The events are summed here by another route than the cubes were: straight, without groups.
 
     Args:
-        events: rows of `events`.
-        cubes: rows of each cube table, by table name; redeliveries are not in the events.
+        events: rows of `events`, at least the columns `READS`.
+        cubes: rows of each cube table, by table name.
+        redelivered: how many redelivered lines the cubes should count.
     """
-    totals = {
-        "attempts": events.height,
-        "requests": int(events["is_first_attempt"].sum()),
-        "input_tokens": int(events["input_tokens"].sum()),
-        "output_tokens": int(events["output_tokens"].sum()),
-        "cost_usd": events["cost_usd"].sum() or Decimal(0),
-    }
+    totals = _sum_straight(events, redelivered=redelivered)
     timed = {"attempts": events.height - events["latency_ms"].null_count()}
     expected = {
         ATTRIBUTION_HOURLY.name: totals,
@@ -88,13 +85,32 @@ def judge_sums(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdi
     return Verdict(
         passed=not differing,
         summary=(
-            "Cubes and events agree in requests, attempts, tokens and dollars."
+            "Cubes and events agree in every measure, to the last digit."
             if not differing
             else f"{len(differing)} sums differ. Nothing is published; report this as a bug."
         ),
         figures={name: str(total) for name, total in totals.items()},
         culprits=differing,
     )
+
+
+def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | Decimal]:
+    """Return the total of each measure, one column at a time."""
+    latency, cost = events["latency_ms"], events["cost_usd"]
+    inferred = events.filter("attempt_inferred")
+    told = ("input_tokens", "output_tokens", *_TOLD)
+    return {
+        "requests": int(events["is_first_attempt"].sum()),
+        "attempts": events.height,
+        "redeliveries": redelivered,
+        "inferred_attempts": inferred.height,
+        "failures": events.height - events["outcome"].is_in(["success", "unknown"]).sum(),
+        **{name: int(events[name].sum()) for name in told},
+        "timed_attempts": events.height - latency.null_count(),
+        "unpriced_attempts": cost.null_count(),
+        "cost_usd": cost.sum() or Decimal(0),
+        "inferred_cost_usd": inferred["cost_usd"].sum() or Decimal(0),
+    }
 
 
 def latency_bucket(latency_ms: pl.Expr, *, step: int) -> pl.Expr:

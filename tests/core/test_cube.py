@@ -208,14 +208,14 @@ def test_any_cut_of_the_money_equals_its_events_to_the_last_decimal(rows: list) 
 @given(rows=ROWS)
 def test_sums_of_their_own_events_are_found_good(rows: list) -> None:
     events, cubes = published(*rows), sums_of(*rows)
-    assert judge_sums(events, cubes).passed
+    assert judge_sums(events, cubes, redelivered=0).passed
 
 
 @pytest.mark.parametrize("table", [table.name for table in CUBES])
 def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
     rows = [event(cost_usd=D("0.1")), event(seq=1, cost_usd=D("0.2"), latency_ms=5)]
     cubes = sums_of(*rows) | {table: sums_of(rows[0])[table]}
-    verdict = judge_sums(published(*rows), cubes)
+    verdict = judge_sums(published(*rows), cubes, redelivered=0)
     assert not verdict.passed
     assert {culprit["table"] for culprit in verdict.culprits} == {table}
 
@@ -223,6 +223,11 @@ def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
 def test_sums_that_miss_the_last_decimal_are_found_wrong() -> None:
     events = published(event(cost_usd=D("1.000000000000000001")))
     cubes = sums_of(event(cost_usd=D(1)))
-    verdict = judge_sums(events, cubes)
+    verdict = judge_sums(events, cubes, redelivered=0)
     assert not verdict.passed
     assert {culprit["measure"] for culprit in verdict.culprits} == {"cost_usd"}
+
+
+def test_sums_that_miss_a_redelivered_line_are_found_wrong() -> None:
+    verdict = judge_sums(published(event()), sums_of(event()), redelivered=1)
+    assert {culprit["measure"] for culprit in verdict.culprits} == {"redeliveries"}
