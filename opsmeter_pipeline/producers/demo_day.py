@@ -6,6 +6,7 @@ Add here what traffic, faults and files must agree on. Keep out: random draws an
 Before it in the flow: nothing. After it: demo_traffic, demo_faults, landed_files.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -119,3 +120,12 @@ def to_timestamp(at_ms: int) -> str:
     '2025-11-23T10:00:00.250Z'
     """
     return from_epoch_ms(at_ms).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def encode_json(payload: Payload) -> bytes:
+    """Return a payload as one compact JSON object.
+
+    >>> encode_json({"inputTokens": 5})
+    b'{"inputTokens":5}'
+    """
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

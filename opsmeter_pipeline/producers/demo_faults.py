@@ -11,11 +11,16 @@ from datetime import timedelta, timezone
 from random import Random
 from typing import TypeVar
 
-import msgspec
-
 from opsmeter_pipeline.model.clock import from_epoch_ms
 from opsmeter_pipeline.model.wire import COLUMN_OF, MAX_COUNT
-from opsmeter_pipeline.producers.demo_day import DemoDay, Line, Payload, RawLine, to_timestamp
+from opsmeter_pipeline.producers.demo_day import (
+    DemoDay,
+    Line,
+    Payload,
+    RawLine,
+    encode_json,
+    to_timestamp,
+)
 
 _Fault = TypeVar("_Fault")
 
@@ -210,4 +215,4 @@ def _take_turn(faults: Sequence[_Fault], *, turn: int) -> _Fault:
 
 
 def _encode(payload: Payload) -> bytes:
-    return msgspec.json.encode({k: v for k, v in payload.items() if v is not None})
+    return encode_json({k: v for k, v in payload.items() if v is not None})

@@ -12,13 +12,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import polars as pl
 from backports import zstd
 
 from opsmeter_pipeline.model.landed import Format
 from opsmeter_pipeline.model.wire import WIRE, Kind
-from opsmeter_pipeline.producers.demo_day import Line, Payload, RawLine
+from opsmeter_pipeline.producers.demo_day import Line, Payload, RawLine, encode_json
 
 _DTYPE_BY_KIND: dict[Kind, type[pl.DataType]] = {
     "text": pl.String,
@@ -53,7 +52,7 @@ def encode_file(lines: Sequence[Line | RawLine], *, file_format: Format) -> byte
 
 
 def _to_text(line: Line | RawLine) -> bytes:
-    return line.text if isinstance(line, RawLine) else msgspec.json.encode(line.payload)
+    return line.text if isinstance(line, RawLine) else encode_json(line.payload)
 
 
 def _to_record(payload: Payload) -> Payload:
