@@ -35,7 +35,7 @@ from opsmeter_pipeline.storage.parallel import map_bounded
 )
 def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Judge each line of the run's slices, a bounded number of chunks at a time."""
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
 
     def judge(chunk: Chunk) -> pl.DataFrame:

@@ -21,7 +21,7 @@ def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mater
     Sums by hour and day over all attribution dimensions, and latencies as counts per bucket.
     A blocking check holds them against the staged events before anything is published.
     """
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
 
     duplicates = name_batches(staging.read("duplicates"), staging.read_slices())
     sums = sum_events(staging.scan_parts("priced_events").select(READS), duplicates.lazy())

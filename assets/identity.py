@@ -27,7 +27,7 @@ def identity_verdicts(
     An event not named here is the only attempt of its request. Duplicates are staged beside it
     for `cube` to count, conflicting ones for `publish` to quarantine.
     """
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
     replaced = staging.read("replayed")["batch_id"].to_list()
     slices = staging.read_slices()
     staged = staging.scan_events("judged_events")

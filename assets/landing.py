@@ -34,7 +34,7 @@ def landed_slices(
         now=now,
         day=context.partition_time_window.start.date(),
         replay=config.take is Take.DAY,
-        batch_id=f"{now:%Y%m%dT%H%M%S.%f}-{context.run_id[:8]}",
+        batch_id=f"{now:%Y%m%dT%H%M%S.%f}-{context.run.run_id[:8]}",
     )
     findings = pl.DataFrame(
         [
@@ -43,7 +43,7 @@ def landed_slices(
         ],
         schema=LANDING_FINDINGS.schema,
     )
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
     staging.write_slices(plan.slices)
     staging.write("findings", findings)
     staging.write(

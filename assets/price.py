@@ -26,7 +26,7 @@ from opsmeter_pipeline.storage.prices import ensure_catalogue, read_prices, reso
 )
 def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Load the installed price list if it is new, and resolve names not asked for before."""
-    staging, book, now = home.staging(context.run_id), home.price_book(), utc_now()
+    staging, book, now = home.staging(context.run.run_id), home.price_book(), utc_now()
     rows = ensure_catalogue(home.lake, book, staging, now=now)
     names = staging.scan_events("judged_events").select("provider", "model").unique().collect()
     resolutions = resolve_names(home.lake, book, staging, names=names, now=now)
@@ -51,7 +51,7 @@ def priced_events(context: dg.AssetExecutionContext, home: HomeResource) -> dg.M
 
     Duplicates are gone, attempts are numbered, cost is exact, or null with the reason.
     """
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
 

@@ -34,13 +34,13 @@ def batch_ledger(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
 
     A blocking check holds lines = accepted + duplicates + quarantined + blank in each row.
     """
-    staging, now = home.staging(context.run_id), utc_now()
+    staging, now = home.staging(context.run.run_id), utc_now()
     slices, replayed = staging.read_slices(), staging.read("replayed")["batch_id"].to_list()
     files = build_file_ledger(slices, staging.read("checksums")["checksum"], staging.read_counts())
     batches = build_batch_ledger(
         files,
         slices,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         now=now,
         replayed=read_batches(home.lake, replayed),
     )
@@ -66,10 +66,10 @@ def batch_ledger(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
 )
 def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Publish the run's batches in one transaction, then write down when they were visible."""
-    staging = home.staging(context.run_id)
+    staging = home.staging(context.run.run_id)
     batches = staging.read("ledger/ingest_batches")
     publication = Publication(
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         batch_ids=batches["batch_id"].to_list(),
         replaced=staging.read("replayed")["batch_id"].to_list(),
         rows={

@@ -28,12 +28,20 @@ class Taken:
         next_line_number: number of its next line.
         size_bytes: its size when it was last looked at.
         modified_at: its modification time then (UTC).
+        is_taken: some of it is in the ledger; if not, it was only found wanting.
+        finding: what was found then, or None if it was taken.
     """
 
     byte_end: int
     next_line_number: int
     size_bytes: int
     modified_at: datetime
+    is_taken: bool = True
+    finding: str | None = None
+
+    def looks_like(self, landed: LandedFile) -> bool:
+        """Return whether the file looks as it did when it was last looked at."""
+        return (landed.size_bytes, landed.modified_at) == (self.size_bytes, self.modified_at)
 
 
 @dataclass(frozen=True)
@@ -75,21 +83,25 @@ def find_candidates(
     candidates, findings = [], []
     for landed in listing:
         known, form = taken.get(landed.file), format_of(landed.file)
-        seen = known and (known.size_bytes, known.modified_at) == (
-            landed.size_bytes,
-            landed.modified_at,
-        )
-        if seen and not (form == "jsonl" and known.byte_end < landed.size_bytes):
+        if known and _is_settled(landed, known):
             continue
         if form is None:
             findings.append(Finding(landed, "unsupported", _UNSUPPORTED))
-        elif known is None:
+        elif known is None or not known.is_taken:
             candidates.append(Candidate(landed, form, 0, 1, is_known=False))
         else:
             candidates.append(
                 Candidate(landed, form, known.byte_end, known.next_line_number, is_known=True)
             )
     return candidates, findings
+
+
+def _is_settled(landed: LandedFile, known: Taken) -> bool:
+    """Return whether nothing can have changed for a file since it was last looked at."""
+    if not known.looks_like(landed) or known.finding == "unreadable":
+        return False
+    is_growing = format_of(landed.file) == "jsonl" and known.byte_end < landed.size_bytes
+    return known.finding == "changed" or not is_growing
 
 
 def plan_batch(
@@ -113,7 +125,7 @@ def plan_batch(
         (
             _slice(candidate, end, now=now, batch_id=batch_id)
             for candidate, end in measured
-            if end > candidate.byte_start or not candidate.is_known
+            if end > candidate.byte_start or _is_new_and_empty(candidate)
         ),
         key=lambda one: (one.ingest_day, one.landed_at, one.file),
     )
@@ -141,6 +153,10 @@ def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> S
         byte_end=end,
         first_line_number=candidate.first_line_number,
     )
+
+
+def _is_new_and_empty(candidate: Candidate) -> bool:
+    return not candidate.is_known and candidate.landed.size_bytes == 0
 
 
 def _weight(one: Slice) -> int:

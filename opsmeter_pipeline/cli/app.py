@@ -6,8 +6,10 @@ everything for a person to watch goes to standard error.
 """
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -50,17 +52,29 @@ def main() -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a document as JSON: decimals as strings, times as ISO 8601 in UTC."""
-    sys.stdout.write(
-        json.dumps(document, default=to_json_value, ensure_ascii=False, indent=2) + "\n"
-    )
+    """Print a document as JSON: decimals as strings, times as ISO 8601, no number as null."""
+    text = json.dumps(_finite(document), default=to_json_value, ensure_ascii=False, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def to_json_value(value: object) -> object:
     """Return what JSON shows for a value it has no type for."""
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _finite(document: object) -> object:
+    """Return the document with infinities and NaN, which JSON does not have, as null."""
+    if isinstance(document, float):
+        return document if math.isfinite(document) else None
+    if isinstance(document, Mapping):
+        return {str(name): _finite(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return document
 
 
 def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:

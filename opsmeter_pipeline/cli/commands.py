@@ -18,16 +18,25 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        typer.echo(version("opsmeter-pipeline"))
+        raise typer.Exit
+
+
+ShowVersion = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+]
+
+
 @app.callback()
 def root(
     context: typer.Context,
     home: Home = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+    show_version: ShowVersion = False,  # noqa: ARG001, FBT002 - its callback answers
 ) -> None:
     """Keep the home for the command that follows."""
-    if show_version:
-        typer.echo(version("opsmeter-pipeline"))
-        raise typer.Exit
     context.obj = home
 
 

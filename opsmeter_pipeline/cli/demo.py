@@ -1,5 +1,8 @@
 """`opsmeter demo`: a day of lively telemetry through the real job, and the answers it gives."""
 
+import os
+import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,39 +19,47 @@ _SHOWN = """
     latency_p95_ms::BIGINT AS p95_ms
 """
 _ANSWERS = {
-    "ledger: lines = accepted + duplicates + quarantined + blank": """
+    "ledger": """
         SELECT sum(lines)::BIGINT AS lines, sum(accepted)::BIGINT AS accepted,
             sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined,
             sum(blank)::BIGINT AS blank, sum(unpriced_events)::BIGINT AS unpriced,
             sum(cost_usd)::DECIMAL(18,2) AS cost_usd
         FROM ingest_batches
     """,
-    "assumed for lack of a field": """
+    "assumed": """
         SELECT sum(data_mode_defaulted)::BIGINT AS data_mode_real,
             sum(environment_defaulted)::BIGINT AS environment_prod,
             sum(attempts_inferred)::BIGINT AS attempt_number
         FROM ingest_batches
     """,
-    "top endpoints": f"""
+    "top_endpoints": f"""
         SELECT endpoint_tag AS endpoint, {_SHOWN} FROM top_endpoints LIMIT 8
     """,
-    "top users": f"""
+    "top_users": f"""
         SELECT tenant_id AS tenant, user_id AS user, {_SHOWN} FROM top_users LIMIT 5
     """,
-    "prompt versions": f"""
+    "prompt_versions": f"""
         SELECT endpoint_tag AS endpoint, prompt_version AS version, {_SHOWN}
         FROM prompt_versions LIMIT 8
     """,
-    "refused, and why": """
+    "refused": """
         SELECT rule, count(*) AS lines, min(detail) AS for_example
         FROM quarantine GROUP BY rule ORDER BY lines DESC, rule
     """,
 }
+_TITLES = {
+    "ledger": "ledger: lines = accepted + duplicates + quarantined + blank",
+    "assumed": "assumed for lack of a field",
+    "top_endpoints": "top endpoints",
+    "top_users": "top users",
+    "prompt_versions": "prompt versions",
+    "refused": "refused, and why",
+}
 _NEXT = """
 Try next:
-  opsmeter query "FROM overview"        what each day cost, and what was left out
-  opsmeter query "FROM quarantine"      each refused line, redacted, with file and line number
-  opsmeter up                           the Dagster UI, and a sensor that takes what lands
+  {opsmeter} query "FROM overview"     what each day cost, and what was left out
+  {opsmeter} query "FROM quarantine"   each refused line, redacted, with file and line number
+  {opsmeter} up                        the Dagster UI, and a sensor that takes what lands
 """
 
 
@@ -70,5 +81,12 @@ def demo_command(*, home: Path | None, as_json: bool) -> None:
         print_json({"seeded": asdict(seeded) if seeded else None, **answers})
         return
     for name, rows in answers.items():
-        print_table(rows, title=name)
-    out.print(_NEXT)
+        print_table(rows, title=_TITLES[name])
+    out.print(_NEXT.format(opsmeter=_spell_command(home)), soft_wrap=True)
+
+
+def _spell_command(home: Path | None) -> str:
+    """Return how this command was called, so that the next one finds the same home."""
+    called = sys.argv[0] if shutil.which("opsmeter") is None else "opsmeter"
+    path = os.path.relpath(called) if os.sep in called else called
+    return f"{path} --home {home}" if home else path

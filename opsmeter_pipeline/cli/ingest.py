@@ -12,7 +12,7 @@ from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import RunFailedError
-from opsmeter_pipeline.orchestration.instance import open_instance
+from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings
@@ -82,6 +82,7 @@ def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> st
         partition_key=day.isoformat(),
         run_config=take_new(log_level="CRITICAL"),
         resources={"home": home},
+        tags=owner_tags(),
         raise_on_error=False,
     )
     if not result.success:

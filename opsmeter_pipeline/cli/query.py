@@ -11,15 +11,14 @@ from opsmeter_pipeline.storage.lake import Lake
 
 def query_command(sql: str, *, home: Path | None, as_json: bool, as_csv: bool) -> None:
     """Print the rows of a query as a table, JSON (a list of objects) or CSV."""
-    rows = Lake(load_settings(home=home).warehouse).query(sql)
+    found = Lake(load_settings(home=home).warehouse).query(sql)
     if as_json:
-        print_json(rows.to_dicts())
+        print_json(found.to_dicts())
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows.columns)
+        writer.writerow(found.columns)
         writer.writerows(
-            ["" if value is None else to_json_value(value) for value in row]
-            for row in rows.iter_rows()
+            ["" if value is None else to_json_value(value) for value in row] for row in found.rows
         )
     else:
-        print_table(rows.to_dicts())
+        print_table(found.to_dicts())

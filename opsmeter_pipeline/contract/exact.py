@@ -89,19 +89,22 @@ def _parse_line(line: str | None) -> dict[str, object]:
         for name, value in known.items()
         if value is not None
     }
-    if len(known) < len(pairs):
+    if any(name not in _FIELDS and value is not None for name, value in pairs.items()):
         row["extra"] = _unknown_fields(line or "")
     return row
 
 
 def _unknown_fields(line: str) -> str:
-    """Return the members of a valid object that are no known fields, their values verbatim."""
+    """Return the members of a valid object that are no known fields, their values verbatim.
+
+    A null says nothing and is left out, as it is for known fields.
+    """
     members, position = [], _SPACE.match(line, line.index("{") + 1).end()
     while line[position] == '"':
         name, colon = json.decoder.scanstring(line, position + 1)
         start = _SPACE.match(line, line.index(":", colon) + 1).end()
         _, end = _DECODER.raw_decode(line, start)
-        if name not in _FIELDS:
+        if name not in _FIELDS and line[start:end] != "null":
             members.append(f"{json.dumps(name, ensure_ascii=False)}:{line[start:end]}")
         position = _SPACE.match(line, end).end()
         if line[position] == ",":

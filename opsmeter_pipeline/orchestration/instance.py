@@ -5,11 +5,22 @@ run at a time is the queue's limit: batches follow each other, and a backfill of
 not starve the machine.
 """
 
+import os
+import socket
+
 import dagster as dg
 from filelock import FileLock
 
 from opsmeter_pipeline.settings import Settings
 
+_OWNER_TAG = "opsmeter/process"
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 LOCATION = "opsmeter_pipeline"
 _DAGSTER_YAML = """\
 telemetry:
@@ -49,3 +60,34 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with FileLock(settings.dagster / "instance.lock"):
         write_instance_files(settings)
         return dg.DagsterInstance.from_config(str(settings.dagster))
+
+
+def owner_tags() -> dict[str, str]:
+    """Return the tags by which a run in this process is known to be alive."""
+    return {_OWNER_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def runs_under_way(instance: dg.DagsterInstance, job_name: str) -> list[dg.DagsterRun]:
+    """Return the job's runs that are waiting or running; dead ones are marked as failed.
+
+    A run that the daemon started is watched by the daemon. One that a command ran in its own
+    process is tagged with that process, and nobody else would notice that it was killed.
+    """
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_ACTIVE))
+    dead = [run for run in runs if _is_dead(run.tags.get(_OWNER_TAG))]
+    for run in dead:
+        instance.report_run_failed(run, "The process of this run is gone.")
+    return [run for run in runs if run not in dead]
+
+
+def _is_dead(owner: str | None) -> bool:
+    host, _, pid = (owner or "").rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False

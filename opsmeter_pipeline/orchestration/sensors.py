@@ -7,6 +7,7 @@ landed files should start a run or raise an alert.
 import dagster as dg
 
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.survey import survey_landing
@@ -15,13 +16,6 @@ TICK_SECONDS = 5
 RETRY_SECONDS = 60
 """How long after a failed run the same landing is left alone, so that a broken run does not
 repeat every tick."""
-_ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -34,13 +28,12 @@ def landing_sensor(
     context: dg.SensorEvaluationContext, home: HomeResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for one run of the oldest ingest day that has something new."""
-    under_way = context.instance.get_runs(
-        dg.RunsFilter(job_name=INGEST_JOB_NAME, statuses=_ACTIVE), limit=1
-    )
+    now = utc_now()
+    # Asked first: a killed run is marked as failed next, and that is no reason to wait.
+    pause = _pause_after_failure(context.instance, now.timestamp())
+    under_way = runs_under_way(context.instance, INGEST_JOB_NAME)
     if under_way:
         return dg.SkipReason(f"Run {under_way[0].run_id} is under way; one batch at a time.")
-    now = utc_now()
-    pause = _pause_after_failure(context.instance, now.timestamp())
     if pause > 0:
         return dg.SkipReason(f"The last run failed; trying again in {pause:.0f} s.")
     settings = home.settings

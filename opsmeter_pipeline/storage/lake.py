@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -19,6 +20,7 @@ import polars as pl
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import QueryError, WarehouseBusyError, WarehouseMissingError
 from opsmeter_pipeline.model.tables import TABLES
+from opsmeter_pipeline.storage.read_only import refuse_side_effects
 
 CATALOGUE = "catalogue.sqlite"
 DATA = "data"
@@ -29,11 +31,31 @@ TRIES = 12
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
-_ONE_SELECT = "The warehouse is read with one SELECT at a time; it is never written by hand."
 _SQL_TYPE = {
     pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Boolean: "BOOLEAN",
     pl.Date: "DATE", pl.Time: "TIME", pl.Datetime: "TIMESTAMPTZ",
 }  # fmt: skip
+
+
+class QueryResult(NamedTuple):
+    """What a person's query returned: Python values, instants in UTC.
+
+    Attributes:
+        columns: the names, which a query may repeat.
+        rows: the values, in the order of the columns.
+    """
+
+    columns: list[str]
+    rows: list[tuple[object, ...]]
+
+    def to_dicts(self) -> list[dict[str, object]]:
+        """Return the rows by column name; of a repeated name, the second is `name_2`."""
+        seen: dict[str, int] = {}
+        names = []
+        for column in self.columns:
+            seen[column] = seen.get(column, 0) + 1
+            names.append(column if seen[column] == 1 else f"{column}_{seen[column]}")
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
 class Lake:
@@ -114,21 +136,21 @@ class Lake:
         columns = self.read(f"SELECT column_name, column_type FROM (DESCRIBE {name})")
         return dict(columns.iter_rows())
 
-    def query(self, sql: str) -> pl.DataFrame:
+    def query(self, sql: str) -> QueryResult:
         """Return the rows of a person's query, which can read the warehouse and nothing else.
 
         Raises:
             QueryError: the query is wrong or would write or reach outside.
+            WarehouseMissingError: there is no warehouse yet.
         """
         con = self._open(read_only=True).cursor()
         try:
             con.execute("USE lake; SET TimeZone = 'UTC'")
             con.execute(f"SET allowed_directories = [{quote(str(self.folder))}]")
             con.execute("SET enable_external_access = false; SET lock_configuration = true")
-            statements = con.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise QueryError(_ONE_SELECT)
-            return _to_frame(con.sql(statements[0]))
+            refuse_side_effects(con, sql)
+            found = con.execute(sql)
+            return QueryResult([column[0] for column in found.description], found.fetchall())
         except duckdb.Error as exc:
             raise QueryError(str(exc)) from exc
         finally:

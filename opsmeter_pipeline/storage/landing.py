@@ -20,6 +20,8 @@ from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
 from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
 
 _BLOCK_BYTES = 1 << 20
+_BOM = (b"\xef\xbb\xbf",)
+_LINE_ENDS = (b"\r\n", b"\n")
 _IGNORED_ENDINGS = (".tmp", ".manifest.json")
 
 
@@ -45,7 +47,11 @@ class Landing:
         if not self._fs.isdir(self._base):
             raise LandingMissingError(self.root)
         found = self._fs.find(self._base, detail=True)
-        files = {path.removeprefix(self._base).lstrip("/"): info for path, info in found.items()}
+        files = {
+            _show_name(path.removeprefix(self._base).lstrip("/")): info
+            for path, info in found.items()
+            if info["type"] == "file"  # a link to nothing is none
+        }
         return [
             LandedFile(file, info["size"], self._modified_at(info))
             for file, info in sorted(files.items())
@@ -59,11 +65,14 @@ class Landing:
         A plain `.jsonl` may still be written to. Its last line counts as whole if a line feed
         ends it, if it is a complete JSON object (no part of one is), or if the file has settled.
         Other formats are taken as they are.
+
+        Raises:
+            OSError: the file cannot be opened.
         """
         size = candidate.landed.size_bytes
-        if candidate.format != "jsonl" or size <= candidate.byte_start:
-            return size
         with self._open(candidate.landed.file) as file:
+            if candidate.format != "jsonl" or size <= candidate.byte_start:
+                return size
             start = candidate.byte_start
             end = _after_last_line_feed(file, start, min(size, start + limit_bytes))
             if end is None and start + limit_bytes < size:
@@ -107,12 +116,16 @@ class Landing:
         except FileNotFoundError:
             raise SliceChangedError(one.file, "it is gone") from None
         with source:
+            is_mid_line = _is_mid_line(source, one.byte_start)
             source.seek(one.byte_start)
             digest = _Digest(source, one.byte_end - one.byte_start)
             damage = None
             try:
                 yield from read_json_lines(
-                    digest, one.format, block_bytes=block_bytes, is_start=one.byte_start == 0
+                    digest,
+                    one.format,
+                    block_bytes=block_bytes,
+                    left_over=_LINE_ENDS if is_mid_line else _BOM if one.byte_start == 0 else (),
                 )
             except DAMAGE as exc:
                 damage = f"{type(exc).__name__}: {exc}"
@@ -138,6 +151,15 @@ class Landing:
             if isinstance(told, datetime)
             else datetime.fromtimestamp(told, UTC)
         )
+
+
+def _show_name(file: str) -> str:
+    """Return a file's name; one that is no UTF-8 is spelled so that no format claims it."""
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return file.encode(errors="backslashreplace").decode() + " (the name is no UTF-8)"
+    return file
 
 
 class ChunkReader:
@@ -211,6 +233,14 @@ class _Digest(io.RawIOBase):
 
 def _join(blocks: list[bytes]) -> bytes:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+def _is_mid_line(source: IO[bytes], byte_start: int) -> bool:
+    """Return whether the slice before ended with a complete object and no line feed."""
+    if byte_start == 0:
+        return False
+    source.seek(byte_start - 1)
+    return source.read(1) != b"\n"
 
 
 def _after_last_line_feed(file: IO[bytes], start: int, end: int) -> int | None:

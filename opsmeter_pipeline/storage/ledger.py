@@ -17,22 +17,24 @@ from opsmeter_pipeline.storage.lake import Lake
 
 _TAKEN = """
     WITH looks AS (
-        SELECT file, byte_end AS size_bytes, modified_at FROM ingest_files
+        SELECT file, byte_end AS size_bytes, modified_at, taken_at AS looked_at, NULL AS finding
+        FROM ingest_files JOIN ingest_batches USING (batch_id)
         UNION ALL
-        SELECT file, size_bytes, modified_at FROM landing_findings
+        SELECT file, size_bytes, modified_at, found_at, finding FROM landing_findings
+    ), taken AS (
+        SELECT file, max(byte_end) AS byte_end, max(first_line_number + lines) AS next_line_number
+        FROM ingest_files GROUP BY file
     )
     SELECT
         file,
-        coalesce(t.byte_end, 0) AS byte_end,
-        coalesce(t.next_line_number, 1) AS next_line_number,
-        max_by(size_bytes, (looks.modified_at, size_bytes)) AS size_bytes,
-        max(looks.modified_at) AS modified_at
-    FROM looks
-    LEFT JOIN (
-        SELECT file, max(byte_end) AS byte_end, max(first_line_number + lines) AS next_line_number
-        FROM ingest_files GROUP BY file
-    ) t USING (file)
-    GROUP BY ALL
+        coalesce(any_value(byte_end), 0) AS byte_end,
+        coalesce(any_value(next_line_number), 1) AS next_line_number,
+        max_by(size_bytes, (looked_at, size_bytes)) AS size_bytes,
+        max_by(modified_at, (looked_at, size_bytes)) AS modified_at,
+        any_value(byte_end) IS NOT NULL AS is_taken,
+        arg_max_null(finding, (looked_at, size_bytes)) AS finding
+    FROM looks LEFT JOIN taken USING (file)
+    GROUP BY file
 """
 
 

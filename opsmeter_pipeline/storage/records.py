@@ -10,7 +10,8 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import IO
 
 import polars as pl
@@ -19,21 +20,24 @@ from backports import zstd
 from opsmeter_pipeline.model.landed import Format
 from opsmeter_pipeline.model.wire import WIRE
 
-DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError, pl.exceptions.ComputeError)
+DAMAGE = (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    zstd.ZstdError,
+    pl.exceptions.ComputeError,
+    pl.exceptions.PanicException,
+)
 """What reading a damaged file raises, after what came before the damage was yielded."""
-_BOM = b"\xef\xbb\xbf"
 _NUMERIC = {field.name for field in WIRE if field.kind in ("count", "instant")}
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,30})", re.ASCII)
 _PARQUET_ROWS = 100_000
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 18
+_MAX_CELL_CHARACTERS = 2**31 - 1
 
 
 def read_json_lines(
-    stored: io.RawIOBase,
-    form: Format,
-    *,
-    block_bytes: int,
-    is_start: bool,
+    stored: io.RawIOBase, form: Format, *, block_bytes: int, left_over: Sequence[bytes]
 ) -> Iterator[bytes]:
     """Yield the records of a stored file as JSON lines, in blocks that end with a line feed.
 
@@ -41,8 +45,8 @@ def read_json_lines(
         stored: the stored bytes, from where the slice starts.
         form: how they are read.
         block_bytes: about how many bytes of text a block holds.
-        is_start: the bytes are a file's first; otherwise a line end left over from the line
-            before is skipped.
+        left_over: what the text may begin with that is no part of its first line: a byte order
+            mark at the start of a file, the line end of a line that was taken before.
 
     Raises:
         DAMAGE: the file cannot be read on; all that could be was yielded before.
@@ -51,23 +55,47 @@ def read_json_lines(
         yield from _parquet_lines(stored)
         return
     opened = {"jsonl.gz": gzip.open, "jsonl.zst": zstd.open}.get(form)
-    text = opened(io.BufferedReader(stored, _BUFFER_BYTES), "rb") if opened else stored
-    blocks = _whole_lines(text, block_bytes, is_start=is_start)
+    if opened:
+        text = opened(io.BufferedReader(stored, _BUFFER_BYTES), "rb")
+        read = partial(_read_pieces, text, block_bytes)
+    else:
+        read = partial(_read_plain, stored, block_bytes)
+    blocks = _whole_lines(read, left_over)
     yield from _csv_lines(blocks) if form == "csv" else blocks
 
 
-def _whole_lines(text: IO[bytes], block_bytes: int, *, is_start: bool) -> Iterator[bytes]:
+def _read_plain(stored: io.RawIOBase, size: int) -> tuple[bytes, None]:
+    return stored.read(size) or b"", None
+
+
+def _read_pieces(text: IO[bytes], size: int) -> tuple[bytes, BaseException | None]:
+    """Return up to that many bytes and what kept it from more: nothing read before is lost."""
+    pieces, left = [], size
+    while left > 0:
+        try:
+            piece = text.read1(min(left, _BUFFER_BYTES))  # type: ignore[attr-defined]
+        except DAMAGE as exc:
+            return b"".join(pieces), exc
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces), None
+
+
+def _whole_lines(
+    read: Callable[[], tuple[bytes, BaseException | None]], left_over: Sequence[bytes]
+) -> Iterator[bytes]:
     """Yield blocks of whole lines; the last line gets a line feed if it has none."""
     pending, is_first = b"", True
     damage: BaseException | None = None
     while damage is None:
-        try:
-            block = text.read(block_bytes)
-        except DAMAGE as exc:
-            block, damage = b"", exc
-        if is_first and block:
-            block = block.removeprefix(_BOM) if is_start else _skip_line_end(block)
-            is_first = False
+        block, damage = read()
+        if is_first:
+            begin = next((one for one in left_over if block.startswith(one)), b"")
+            block, is_first = block.removeprefix(begin), False
+            if begin and not block and damage is None:
+                continue
         if not block:
             break
         cut = block.rfind(b"\n") + 1
@@ -82,11 +110,6 @@ def _whole_lines(text: IO[bytes], block_bytes: int, *, is_start: bool) -> Iterat
         raise damage
 
 
-def _skip_line_end(block: bytes) -> bytes:
-    end = next((end for end in (b"\r\n", b"\n") if block.startswith(end)), b"")
-    return block.removeprefix(end)
-
-
 def _csv_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield CSV records as JSON lines.
 
@@ -96,7 +119,7 @@ def _csv_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     for block in blocks:
         lines = block.decode("utf-8", "surrogateescape").split("\n")[:-1]
         if header is None:
-            header = next(csv.reader([lines.pop(0)]), [])
+            header = _csv_cells(lines.pop(0).rstrip("\r")) or []
         records = (_csv_record(line.rstrip("\r"), header) for line in lines)
         yield "".join(f"{record}\n" for record in records).encode("utf-8", "surrogateescape")
 
@@ -105,15 +128,30 @@ def _csv_record(line: str, header: list[str]) -> str:
     """Return a CSV line as JSON; one that is no CSV stays as it is and will be quarantined."""
     if not line.strip():
         return ""
-    try:
-        cells = next(csv.reader([line], strict=True))
-    except csv.Error:
+    cells = _csv_cells(line)
+    if cells is None:
         return line
     names = header + [f"column_{number}" for number in range(len(header) + 1, len(cells) + 1)]
-    record = {
-        name: _csv_value(name, cell) for name, cell in zip(names, cells, strict=False) if cell
-    }
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    # Written member by member: a column named twice is a repeated field, for the contract to see.
+    members = (
+        f"{_to_json(name)}:{_to_json(_csv_value(name, cell))}"
+        for name, cell in zip(names, cells, strict=False)
+        if cell
+    )
+    return "{" + ",".join(members) + "}"
+
+
+def _csv_cells(line: str) -> list[str] | None:
+    """Return the cells of a line, or None if it is no CSV."""
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
+
+
+def _to_json(value: str | int) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _csv_value(name: str, cell: str) -> str | int:

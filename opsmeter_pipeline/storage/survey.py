@@ -60,19 +60,23 @@ class RunPlan:
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
     """Return what waits in the landing, without reading more than the ends of growing files."""
-    candidates, findings = find_candidates(landing.list_files(), read_taken(lake))
+    taken = read_taken(lake)
+    candidates, findings = find_candidates(landing.list_files(), taken)
+    limit_bytes = settings.batch_bytes
     settled_before = now - timedelta(seconds=settings.settle_seconds)
-    measured = [
-        (
-            one,
-            landing.whole_lines_end(
-                one,
-                limit_bytes=settings.batch_bytes,
-                is_settled=one.landed.modified_at < settled_before,
-            ),
-        )
-        for one in candidates
-    ]
+    measured = []
+    for one in candidates:
+        is_settled = one.landed.modified_at < settled_before
+        try:
+            end = landing.whole_lines_end(one, limit_bytes=limit_bytes, is_settled=is_settled)
+        except OSError as exc:
+            known = taken.get(one.landed.file)
+            if known and known.finding == "unreadable" and known.looks_like(one.landed):
+                continue
+            why = f"it cannot be opened ({exc.strerror or exc}). Let this user read it."
+            findings.append(Finding(one.landed, "unreadable", why))
+        else:
+            measured.append((one, end))
     return Survey(now, measured, findings)
 
 

@@ -1,0 +1,233 @@
+"""What Dagster loads: the catalogue as people see it, and that loading has no side effects."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import assets
+import checks
+from opsmeter_pipeline.definitions import defs
+from opsmeter_pipeline.model.tables import TABLES
+from opsmeter_pipeline.orchestration.instance import LOCATION, write_instance_files
+from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.storage.lake import Lake, sql_type
+from opsmeter_pipeline.views import VIEWS
+from tests.pipeline.support import BIN, REPO, clean_environment
+
+STAGES = {"landing", "contract", "identity", "price", "cube", "publish", "views"}
+ASSET_KEYS = [
+    "attribution_hourly",
+    "batch_ledger",
+    "cube_sums",
+    "events",
+    "identity_verdicts",
+    "ingest_batches",
+    "ingest_files",
+    "judged_events",
+    "judged_quarantine",
+    "landed_slices",
+    "landing_findings",
+    "latency_hourly",
+    "model_resolutions",
+    "overview",
+    "price_catalogue",
+    "priced_events",
+    "prompt_versions",
+    "quarantine",
+    "top_endpoints",
+    "top_users",
+    "unpriced_models",
+    "users_daily",
+    "users_latency_daily",
+]
+CHECK_KEYS = [
+    ("batch_ledger", "ledger_balances"),
+    ("cube_sums", "cube_equals_events"),
+    ("ingest_files", "data_mode_defaulted_share"),
+    ("ingest_files", "environment_defaulted_share"),
+    ("ingest_files", "missing_prompt_version_share"),
+    ("ingest_files", "quarantine_share"),
+    ("ingest_files", "unpriced_share"),
+]
+GRAPH = defs.resolve_asset_graph()
+
+
+def _node(name: str):
+    return GRAPH.get(dg.AssetKey(name))
+
+
+def test_the_asset_keys_are_these() -> None:
+    keys = sorted(key.to_user_string() for key in GRAPH.get_all_asset_keys())
+    assert keys == ASSET_KEYS
+
+
+def test_the_check_keys_are_these() -> None:
+    keys = sorted((key.asset_key.to_user_string(), key.name) for key in GRAPH.asset_check_keys)
+    assert keys == CHECK_KEYS
+
+
+def test_each_table_and_view_of_the_warehouse_is_an_asset() -> None:
+    published = {table.name for table in TABLES} | {view.name for view in VIEWS}
+    assert published <= set(ASSET_KEYS)
+
+
+@pytest.mark.parametrize("name", ASSET_KEYS)
+def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
+    node = _node(name)
+    assert node.owners == ["team:opsmeter"]
+    assert node.group_name in STAGES
+    assert 1 <= len(node.kinds) <= 3
+    assert len(node.description) > 30
+    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
+
+
+def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
+    assert {_node(name).group_name for name in ASSET_KEYS} == STAGES
+    modules = {path.stem for path in (REPO / "assets").glob("*.py")} - {"__init__"}
+    assert modules == STAGES
+
+
+@pytest.mark.parametrize(("asset", "name"), CHECK_KEYS)
+def test_each_check_has_a_description_and_blocks_only_before_publishing(
+    asset: str, name: str
+) -> None:
+    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    spec = GRAPH.get_check_spec(key)
+    assert len(spec.description) > 20
+    assert spec.blocking is (asset in {"batch_ledger", "cube_sums"})
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(tmp_path_factory.mktemp("home") / "warehouse")
+    lake.create({view.name: view.sql for view in VIEWS})
+    return lake
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_tables_metadata_is_its_catalogue_and_its_columns_in_the_lake(table, lake: Lake) -> None:
+    shown = _node(table.name).metadata["dagster/column_schema"].columns
+    catalogue = [(c.name, sql_type(c.dtype), c.nullable, c.meaning) for c in table.columns]
+    assert [(c.name, c.type, c.constraints.nullable, c.description) for c in shown] == catalogue
+    described = lake.read(f'SELECT column_name, column_type, "null" FROM (DESCRIBE {table.name})')
+    types = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
+    assert [(n, types.get(t, t), null == "YES") for n, t, null in described.iter_rows()] == [
+        column[:3] for column in catalogue
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
+    parents = {key.to_user_string() for key in _node(view.name).parent_keys}
+    assert parents == set(view.reads)
+    named = {table.name for table in TABLES if table.name in view.sql}
+    assert named == parents
+    assert lake.read(f"FROM {view.name}").is_empty()
+
+
+def test_the_job_holds_every_asset() -> None:
+    layer = defs.resolve_job_def("ingest").asset_layer
+    assert {key.to_user_string() for key in layer.executable_asset_keys} == set(ASSET_KEYS)
+
+
+def test_the_code_location_has_one_name_everywhere(tmp_path: Path) -> None:
+    """Schedules and sensors are kept under it; another name would start them all anew."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    settings = load_settings(home=tmp_path)
+    write_instance_files(settings)
+    workspaces = [REPO / "workspace.yaml", settings.dagster / "workspace.yaml"]
+    texts = [path.read_text() for path in workspaces]
+    assert LOCATION == project["code_location_name"] == "opsmeter_pipeline"
+    assert project["code_location_target_module"] == "opsmeter_pipeline.definitions"
+    for text in texts:
+        assert "      location_name: opsmeter_pipeline\n" in text
+        assert "      module_name: opsmeter_pipeline.definitions\n" in text
+
+
+def _dg(*arguments: str, dagster_home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "dg", *arguments],
+        cwd=REPO,
+        env=clean_environment() | {"DAGSTER_HOME": str(dagster_home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_dg_check_defs_passes(tmp_path: Path) -> None:
+    done = _dg("check", "defs", dagster_home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "All definitions loaded successfully." in done.stdout + done.stderr
+
+
+def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
+    done = _dg("list", "defs", "--json", dagster_home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
+    assert len(listed["asset_checks"]) == len(CHECK_KEYS)
+    assert [job["name"] for job in listed["jobs"]] == ["ingest"]
+    assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
+
+
+_WATCH = """
+import os, pkgutil, importlib, sys
+broken = []
+
+def watch(event, args):
+    if event == "open" and args[0] != os.devnull and isinstance(args[2], int):
+        if args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC):
+            broken.append(f"open {args[0]}")
+    if event in ("socket.connect", "socket.bind", "os.mkdir", "os.remove", "os.rename",
+                 "sqlite3.connect"):
+        broken.append(f"{event} {args}")
+
+sys.addaudithook(watch)
+for name in ("opsmeter_pipeline", "assets", "checks"):
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        importlib.import_module(module.name)
+print(len([name for name in sys.modules if name.startswith("opsmeter_pipeline")]))
+sys.exit("\\n".join(broken) or 0)
+"""
+
+
+def test_importing_every_module_touches_no_disk_and_no_network(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", _WATCH],
+        cwd=tmp_path,
+        env=clean_environment() | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 40
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_general_names_assets_and_checks_are_this_projects() -> None:
+    """An installed package of that name would take the place of ours without a word."""
+    for package in (assets, checks):
+        assert Path(package.__file__).parent.parent == REPO
+    done = subprocess.run(
+        [sys.executable, "-c", "import assets, checks; print(assets.__file__, checks.__file__)"],
+        cwd="/",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        str(REPO / "assets" / "__init__.py"),
+        str(REPO / "checks" / "__init__.py"),
+    ]

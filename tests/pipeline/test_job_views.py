@@ -1,0 +1,92 @@
+"""What people read after a run: production only, what is left out named, sums exact."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.pipeline.conftest import MakeHome
+from tests.pipeline.support import PipelineHome, jsonl, payload
+
+VIEWS = ("overview", "top_endpoints", "top_users", "prompt_versions")
+
+
+@pytest.fixture(scope="module")
+def viewed(make_home: MakeHome) -> PipelineHome:
+    """Three production requests that cost 0.0035, 0.0345 and an unknown sum; three others."""
+    home = make_home()
+    home.land(
+        "a.jsonl",
+        jsonl(
+            payload("p1", latencyMs=100),
+            payload("p2", endpointTag="doc.sum", userId="u2", outputTokens=3200, status="429"),
+            payload("p3", endpointTag="doc.sum", userId="u2", model="nobody-knows-1"),
+            payload("x1", dataMode="test", outputTokens=200),
+            payload("x2", environment="staging", endpointTag="doc.sum", outputTokens=300),
+            payload("x3", dataMode="demo", environment="dev", endpointTag="only.tests"),
+        ),
+    )
+    assert home.take_all() == 1
+    return home
+
+
+def test_the_overview_shows_production_and_says_what_it_leaves_out(viewed: PipelineHome) -> None:
+    assert viewed.rows(
+        """SELECT day::VARCHAR, requests, attempts, cost_usd, unpriced_attempts, failures,
+            input_tokens, output_tokens, left_out_attempts, left_out_cost_usd FROM overview"""
+    ) == [
+        ("2025-03-10", 3, 3, Decimal("0.038000000000000000"), 1, 1,
+         3000, 3400, 3, Decimal("0.013500000000000000")),
+    ]  # fmt: skip
+
+
+def test_endpoints_are_ranked_by_cost_without_tests_and_staging(viewed: PipelineHome) -> None:
+    # 0.0345 of 0.038 and 0.0035 of 0.038
+    assert viewed.rows(
+        """SELECT endpoint_tag, requests, cost_usd, share_of_cost, unpriced_share, error_share,
+            left_out_attempts, left_out_cost_usd FROM top_endpoints"""
+    ) == [
+        ("doc.sum", 2, Decimal("0.034500000000000000"), 0.907895, 0.5, 0.5,
+         1, Decimal("0.005500000000000000")),
+        ("chat.reply", 1, Decimal("0.003500000000000000"), 0.092105, 0.0, 0.0,
+         1, Decimal("0.004500000000000000")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_shares_sum_to_one_and_costs_to_the_events_cost(viewed: PipelineHome, view: str) -> None:
+    shares, cost = viewed.rows(f"SELECT sum(share_of_cost), sum(cost_usd) FROM {view}")[0]
+    assert shares == pytest.approx(1, abs=1e-5)
+    assert cost == Decimal("0.038")
+    assert cost == viewed.value(
+        "SELECT sum(cost_usd) FROM events WHERE data_mode = 'real' AND environment = 'prod'"
+    )
+
+
+def test_what_is_shown_and_left_out_is_all_there_is(viewed: PipelineHome) -> None:
+    assert viewed.rows(
+        "SELECT sum(attempts + left_out_attempts), sum(cost_usd + left_out_cost_usd) FROM overview"
+    ) == viewed.rows("SELECT count(*), sum(cost_usd) FROM events")
+
+
+@pytest.mark.parametrize("table", ["attribution_hourly", "users_daily", "ingest_batches"])
+def test_every_cut_sums_up_to_the_events_to_the_last_decimal(
+    viewed: PipelineHome, table: str
+) -> None:
+    assert viewed.value(f"SELECT sum(cost_usd) FROM {table}") == Decimal("0.0515")
+    assert viewed.value("SELECT sum(cost_usd) FROM events") == Decimal("0.0515")
+
+
+def test_percentiles_are_within_their_stated_error(viewed: PipelineHome) -> None:
+    p50 = viewed.value("SELECT latency_p50_ms FROM top_endpoints WHERE endpoint_tag = 'doc.sum'")
+    assert p50 == pytest.approx(250, rel=0.0101)
+    p50 = viewed.value("SELECT latency_p50_ms FROM top_users WHERE user_id = 'u1'")
+    assert p50 == pytest.approx(100, rel=0.18)
+
+
+def test_a_model_without_a_price_is_listed_and_costs_null(viewed: PipelineHome) -> None:
+    assert viewed.rows("SELECT provider, model, unpriced_attempts FROM unpriced_models") == [
+        ("openai", "nobody-knows-1", 1)
+    ]
+    assert viewed.rows(
+        "SELECT cost_usd, price_id, unpriced_reason FROM events WHERE cost_usd IS NULL"
+    ) == [(None, None, "unknown_model")]

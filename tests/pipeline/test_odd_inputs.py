@@ -1,0 +1,266 @@
+"""Odd files, odd queries and killed processes: each once cost a line, a run or a file."""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import random
+import time
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from opsmeter_pipeline.model.errors import QueryError
+from opsmeter_pipeline.orchestration.sensors import landing_sensor
+from tests.pipeline.support import (
+    DAY,
+    NOON,
+    PipelineHome,
+    failure_of,
+    hours,
+    jsonl,
+    opsmeter,
+    payload,
+    run_opsmeter,
+    snapshot,
+    without_clocks,
+)
+
+
+def lines(*names):
+    return jsonl(*(payload(n) for n in names))
+
+
+def test_only_an_unsupported_file(home):
+    home.land("notes.txt", b"x")
+    home.take_all()
+    assert home.findings() == {"notes.txt": "unsupported"}
+    assert home.next_day() is None
+
+
+def test_only_a_touched_file(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    home.land("a.jsonl", lines("a"), landed_at=NOON + hours(1))
+    home.take_all()
+    assert home.findings() == {"a.jsonl": "touched"}
+    assert home.next_day() is None
+
+
+def test_a_run_of_a_day_with_nothing_new(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    before = snapshot(home)
+    r = home.run(DAY)
+    assert r.success, failure_of(r)
+    assert snapshot(home) == before
+
+
+def test_backfill_of_a_day_whose_files_are_all_gone(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    before = snapshot(home)
+    (home.landing / "a.jsonl").unlink()
+    r = home.run(DAY, replay=True)
+    assert r.success, failure_of(r)
+    assert snapshot(home) == before
+
+
+def test_a_changed_jsonl_that_also_grew(home):
+    home.land("a.jsonl", lines("a", "b"))
+    home.land("x.jsonl", lines("x"))
+    home.take_all()
+    home.land("a.jsonl", lines("z", "b", "c"), landed_at=NOON + hours(1))
+    home.take_all()
+    assert home.findings() == {"a.jsonl": "changed"}
+    assert home.next_day() is None
+
+
+def test_a_file_whose_time_moves_backwards(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    home.land("a.jsonl", lines("a"), landed_at=NOON - hours(1))
+    home.take_all()
+    assert home.next_day() is None
+
+
+def test_a_cut_gz_of_ordinary_size_gives_what_came_before(home):
+    rng = random.Random(1)
+    whole = gzip.compress(jsonl(*(payload(f"r{i}", userId=f"{rng.random()}") for i in range(2000))))
+    home.land("a.jsonl.gz", whole[: len(whole) // 2])
+    home.take_all()
+    assert home.ledger("a.jsonl.gz")[1] > 500
+
+
+def test_a_gz_with_a_trailing_newline_gives_its_lines(home):
+    home.land("a.jsonl.gz", gzip.compress(lines("a", "b")) + b"garbage")
+    home.take_all()
+    assert home.ledger("a.jsonl.gz")[1] == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"externalRequestId,model\rr1,gpt-4o\r", b"a" * 140_000 + b"\n1\n"],
+    ids=["cr_only", "long"],
+)
+def test_a_csv_header_that_is_no_csv(home, content):
+    home.land("a.csv", content)
+    home.land("b.jsonl", lines("b"))
+    home.take_all()
+    assert home.ledger("b.jsonl")[1] == 1
+
+
+def test_a_parquet_with_nested_binary(home):
+    b = io.BytesIO()
+    pl.DataFrame([payload("a") | {"x": [b"\xff"]}]).write_parquet(b)
+    home.land("a.parquet", b.getvalue())
+    home.land("b.jsonl", lines("b"))
+    home.take_all()
+    assert home.ledger("b.jsonl")[1] == 1
+
+
+def test_a_file_name_that_is_no_utf8(home):
+    home.land(os.fsdecode(b"caf\xe9.jsonl"), lines("a"))
+    home.land("b.jsonl", lines("b"))
+    home.take_all()
+    assert home.ledger("b.jsonl")[1] == 1
+
+
+def test_a_dangling_symlink(home):
+    (home.landing / "x.jsonl").symlink_to("/nonexistent")
+    home.land("b.jsonl", lines("b"))
+    home.take_all()
+    assert home.ledger("b.jsonl")[1] == 1
+
+
+def test_a_blank_line_at_the_start_of_a_later_slice_is_counted(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    home.land("a.jsonl", lines("a") + b"\n" + lines("b"), landed_at=NOON + hours(1))
+    home.take_all()
+    assert home.ledger("a.jsonl") == (3, 2, 0, 0, 1)
+    assert home.rows("SELECT line_number FROM events ORDER BY 1") == [(1,), (3,)]
+
+
+def test_the_first_stays_first_in_a_backfill(home):
+    home.land("a.jsonl", jsonl(payload("x", attempt=1)))
+    home.take_all()
+    home.land("b.jsonl", jsonl(payload("x", attempt=1, inputTokens=7)), landed_at=NOON - hours(1))
+    home.take_all()
+    before = without_clocks(home)
+    assert home.run(replay=True).success
+    assert without_clocks(home) == before
+
+
+def test_attempts_keep_their_numbers_in_a_backfill(home):
+    home.land("a.jsonl", jsonl(payload("x", timestamp="2025-03-10T10:00:00Z")))
+    home.take_all()
+    home.land(
+        "b.jsonl",
+        jsonl(payload("x", inputTokens=7, timestamp="2025-03-10T09:00:00Z")),
+        landed_at=NOON + hours(1),
+    )
+    home.take_all()
+    before = without_clocks(home)
+    assert home.run(replay=True).success
+    assert without_clocks(home) == before
+
+
+def test_a_null_in_an_unknown_parquet_column_is_no_extra_field(home):
+    b = io.BytesIO()
+    pl.DataFrame([payload("a") | {"region": "eu"}, payload("b") | {"region": None}]).write_parquet(
+        b
+    )
+    home.land("a.parquet", b.getvalue())
+    home.take_all()
+    assert home.rows("SELECT extra FROM events ORDER BY external_request_id") == [
+        ('{"region":"eu"}',),
+        (None,),
+    ]
+
+
+def test_a_csv_with_a_repeated_column_is_not_taken_in_silence(home):
+    home.land(
+        "a.csv",
+        b"externalRequestId,provider,model,inputTokens,inputTokens,outputTokens\nr1,openai,gpt-4o,5,6,7\n",
+    )
+    home.take_all()
+    assert home.rows("SELECT rule FROM quarantine") == [("duplicate_field",)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT max(ingested_at) - min(occurred_at) AS lag FROM events",
+        "SELECT 1 AS a, 2 AS a",
+    ],
+)
+def test_an_ordinary_query_is_answered_or_refused(home, sql):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    with contextlib.suppress(QueryError):
+        home.resource.lake.query(sql)
+
+
+def test_a_select_writes_no_file(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    before = sorted(home.settings.warehouse.rglob("*.parquet"))
+    with pytest.raises(QueryError):
+        home.resource.lake.query("FROM ducklake_flush_inlined_data('lake')")
+    assert sorted(home.settings.warehouse.rglob("*.parquet")) == before
+
+
+def test_json_is_json_for_a_float_that_is_no_number(home):
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    _code, out, _err = run_opsmeter(
+        "query", "SELECT 1/0 AS q, 'nan'::DOUBLE AS n", "--json", home=home.folder
+    )
+    json.loads(out, parse_constant=pytest.fail)
+
+
+def test_version():
+    assert run_opsmeter("--version")[0] == 0
+
+
+def test_two_first_runs_at_once_leave_a_home_that_works(tmp_path):
+    for trial in range(4):
+        home = tmp_path / str(trial)
+        (home / "landing").mkdir(parents=True)
+        (home / "landing" / "a.jsonl").write_bytes(lines("a"))
+        both = [opsmeter("run", home=home) for _ in range(2)]
+        errors = [p.communicate()[1] for p in both]
+        assert not [e for e in errors if "Traceback" in e], errors
+        code, _, err = run_opsmeter("run", home=home)
+        assert code == 0, err
+
+
+def test_a_killed_opsmeter_run_does_not_hold_up_the_sensor_for_ever(tmp_path):
+    home = PipelineHome(tmp_path / "home", dg.DagsterInstance.ephemeral())
+    home.land("a.jsonl", lines(*(f"r{i}" for i in range(2000))))
+    process = opsmeter("run", home=home.folder)
+    while not [*home.settings.staging.glob("*/slices.parquet")]:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    with dg.DagsterInstance.from_config(str(home.settings.dagster)) as instance:
+        found = landing_sensor(
+            dg.build_sensor_context(instance=instance, resources={"home": home.resource})
+        )
+        assert isinstance(found, dg.SensorResult), found.skip_message
+
+
+def test_a_select_deletes_no_file(home):
+    for i in range(3):
+        home.land(f"a{i}.jsonl", jsonl(*(payload(f"{i}-{n}") for n in range(1500))))
+    home.take_all()
+    with home.resource.lake.connect() as con:  # what scheduled maintenance will do
+        con.execute("CALL ducklake_merge_adjacent_files('lake')")
+        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now())")
+    before = sorted(home.settings.warehouse.rglob("*.parquet"))
+    with pytest.raises(QueryError):
+        home.resource.lake.query("FROM ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    assert sorted(home.settings.warehouse.rglob("*.parquet")) == before

@@ -1,0 +1,145 @@
+"""`opsmeter up`: the UI answers, the sensor takes what lands, a backfill replays, and it stops."""
+
+import json
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+import dagster as dg
+import pytest
+
+from tests.pipeline.support import (
+    DAY,
+    PipelineHome,
+    assert_balanced,
+    jsonl,
+    opsmeter,
+    payload,
+    without_clocks,
+)
+
+_BACKFILL = """
+mutation Backfill($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+@dataclass
+class Running:
+    process: Popen[str]
+    home: PipelineHome
+    port: int
+
+    def ask(self, query: str, **variables: object) -> dict:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Iterator[Running]:
+    home = PipelineHome(tmp_path_factory.mktemp("home"), instance)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = opsmeter("up", "--port", str(port), home=home.folder)
+    running = Running(process, home, port)
+    try:
+        _wait_for(lambda: _version(running), seconds=60)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_the_ui_answers_and_knows_the_project(up: Running) -> None:
+    told = up.ask(
+        "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
+    )
+    assert told["workspaceOrError"]["locationEntries"] == [
+        {"name": "opsmeter_pipeline", "loadStatus": "LOADED"}
+    ]
+
+
+def test_a_file_that_lands_is_taken_within_a_minute(up: Running) -> None:
+    up.home.land("a.jsonl", jsonl(payload("a"), payload("b"), payload("a"), "{}"))
+    _wait_for(lambda: _statuses(up) == ["SUCCESS"], seconds=60)
+    assert up.home.ledger("a.jsonl") == (4, 2, 1, 1, 0)
+    assert up.home.value("SELECT count(visible_at) FROM ingest_batches") == 1
+    assert_balanced(up.home)
+
+
+def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running) -> None:
+    _wait_for(lambda: _statuses(up) == ["SUCCESS"], seconds=60)
+    before = without_clocks(up.home)
+    selector = {
+        "repositorySelector": {
+            "repositoryLocationName": "opsmeter_pipeline",
+            "repositoryName": "__repository__",
+        },
+        "partitionSetName": "ingest_partition_set",
+    }
+    launched = up.ask(
+        _BACKFILL, params={"selector": selector, "partitionNames": [DAY.isoformat()]}
+    )["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    _wait_for(lambda: _statuses(up) == ["SUCCESS", "SUCCESS"], seconds=120)
+    assert up.home.value("SELECT count(replayed_at) FROM ingest_batches") == 1
+    assert without_clocks(up.home) == before
+
+
+def test_sigterm_stops_everything(up: Running) -> None:
+    """Runs last: the others need the processes."""
+    up.process.send_signal(signal.SIGTERM)
+    up.process.communicate(timeout=60)
+    assert up.process.returncode is not None
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", up.port)) != 0
+    assert _processes_of(up.home.folder) == []
+
+
+def _version(running: Running) -> bool:
+    assert running.process.poll() is None, running.process.communicate()[1]
+    try:
+        return bool(running.ask("{ version }"))
+    except OSError:
+        return False
+
+
+def _statuses(running: Running) -> list[str]:
+    told = running.ask("{ runsOrError { ... on Runs { results { status } } } }")
+    return [run["status"] for run in told["runsOrError"]["results"]]
+
+
+def _wait_for(is_so: Callable[[], object], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.25)
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Return the commands of all processes that have this home in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"OPSMETER_HOME={folder}\0".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
