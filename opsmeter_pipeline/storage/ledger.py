@@ -73,6 +73,8 @@ def read_known_events(
         columns: which columns of `events` to return.
         replaced: batches to leave out, because this run replaces them.
     """
+    if lake.read("SELECT 1 FROM events LIMIT 1").is_empty():
+        return EVENTS.empty().select(columns)
     sql = f"""
         SELECT {", ".join(columns)} FROM events
         WHERE external_request_id IN (SELECT external_request_id FROM read_parquet(?))
