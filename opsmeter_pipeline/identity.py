@@ -45,7 +45,9 @@ VERDICT_SCHEMA = {
 def pick_candidates(staged: pl.LazyFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Return the staged events whose id occurs more than once, among them or among known ones."""
     ids = staged.select("external_request_id").collect().to_series()
-    repeated = pl.concat([ids.filter(ids.is_duplicated()), known["external_request_id"]]).unique()
+    # By hash: half the time of comparing texts; a collision only brings a needless candidate.
+    is_repeated = ids.hash().is_duplicated()
+    repeated = pl.concat([ids.filter(is_repeated), known["external_request_id"]]).unique()
     if repeated.is_empty():
         return staged.head(0).collect()
     wanted = staged.join(repeated.to_frame().lazy(), on="external_request_id", how="semi")

@@ -115,7 +115,7 @@ def _measure(command: Sequence[str | Path], *, scratch: Path) -> Measured:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         message = f"{command[0]} ended with {process.returncode}: {tail}"
         raise RuntimeError(message)
-    summary = json.loads(printed.read_text(encoding="utf-8").strip().splitlines()[-1])
+    summary = json.loads(printed.read_text(encoding="utf-8"))
     shutil.rmtree(scratch)
     return Measured(summary=summary, seconds=seconds, peak_mb=usage.ru_maxrss / _KB_PER_MB)
 
