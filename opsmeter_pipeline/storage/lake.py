@@ -131,10 +131,16 @@ class Lake:
         with self.connect(read_only=True) as con:
             return fetch(con, sql, parameters)
 
-    def describe(self, name: str) -> dict[str, str]:
-        """Return the columns of a table or view with their types."""
-        columns = self.read(f"SELECT column_name, column_type FROM (DESCRIBE {name})")
-        return dict(columns.iter_rows())
+    def describe(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the columns with their types of tables and views, by name; all are bound."""
+        each = (
+            f"SELECT {quote(name)}, column_name, column_type FROM (DESCRIBE {name})"
+            for name in names
+        )
+        described: dict[str, dict[str, str]] = {name: {} for name in names}
+        for name, column, kind in self.read(" UNION ALL ".join(each)).iter_rows():
+            described[name][column] = kind
+        return described
 
     def query(self, sql: str) -> QueryResult:
         """Return the rows of a person's query, which can read the warehouse and nothing else.
@@ -157,6 +163,8 @@ class Lake:
             con.close()
 
     def _database(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if read_only and False in self._databases:
+            read_only = False  # one database is enough for a process that writes
         if read_only not in self._databases:
             self._databases[read_only] = self._open(read_only=read_only)
         return self._databases[read_only]
