@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TZ := UTC
 
-.PHONY: help setup demo test lint types bench lock up clean
+.PHONY: help setup demo test lint bench lock up clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,9 +36,6 @@ lint: setup ## style and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-
-types: setup ## the type checker
-	$(BIN)/basedpyright
 
 bench: setup ## the whole job against a hand-written DuckDB script
 	$(BIN)/python -m benchmarks.job.run

@@ -30,7 +30,8 @@ several rules is filed under the first.
 Parts (`cacheReadTokens` and so on) are contained in `inputTokens` or `outputTokens`.
 Absent is null, not 0. A missing or empty `endpointTag` or `promptVersion` is shown as `(missing)`,
 a missing `userId` or `tenantId` as `unknown`. A missing `dataMode` counts as real and a missing
-`environment` as prod; both are counted in the ledger. Any other field is kept in `extra`.
+`environment` as prod; both are counted in the ledger. Any other field is kept in `extra`, as it was
+sent: keep personal data out of it.
 
 ## Rules
 

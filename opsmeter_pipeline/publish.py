@@ -1,7 +1,7 @@
 """What one publish writes, and the law it must keep: nothing is lost in silence.
 
 Builds the ledger's rows from what the stages counted and judges whether they balance: lines =
-accepted + duplicates + quarantined + blank. The transaction itself is `storage.lake`'s. Comes
+accepted + duplicates + quarantined + blank. The transaction itself is `storage.publisher`'s. Comes
 after `cube`; `views` read what it wrote.
 """
 

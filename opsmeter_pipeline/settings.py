@@ -14,7 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from opsmeter_pipeline.model.errors import SettingsError
+from opsmeter_pipeline.model.errors import OtherLandingError, SettingsError
 
 _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
@@ -97,3 +97,20 @@ def load_settings(**options: object) -> Settings:
     if settings.landing is not None and "://" not in settings.landing:
         resolved["landing"] = str(Path(settings.landing).expanduser().resolve())
     return settings.model_copy(update=resolved)
+
+
+def claim_landing(settings: Settings) -> None:
+    """Create the home and bind it to its landing, which it keeps for good.
+
+    Raises:
+        OtherLandingError: the home was filled from another landing.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.landing is None:
+        Path(settings.landing_root).mkdir(exist_ok=True)
+    claim = settings.home / "landing.txt"
+    if not claim.exists():
+        claim.write_text(settings.landing_root)
+    elif claim.read_text() != settings.landing_root:
+        known = claim.read_text()
+        raise OtherLandingError(home=settings.home, known=known, asked=settings.landing_root)

@@ -15,7 +15,7 @@ from opsmeter_pipeline.model.errors import RunFailedError
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.settings import Settings, load_settings
+from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
 from opsmeter_pipeline.storage.survey import survey_landing
 
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
@@ -53,16 +53,15 @@ def take_all_waiting(settings: Settings) -> dict[str, object]:
         for day in _days_waiting(home):
             with err.status(f"taking what landed on {day} ..."):
                 run_id = _run_once(instance, home, day)
-            ledger = _add(ledger, home, run_id)
-            err.print(f"{day}: {ledger['lines']} lines so far, {ledger['quarantined']} quarantined")
+            taken = _taken_by(home, run_id)
+            ledger = {name: value + taken[name] for name, value in ledger.items()}
+            err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return ledger
 
 
 def open_home(settings: Settings) -> HomeResource:
     """Return the home the settings describe, its default landing created if it is missing."""
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if settings.landing is None:
-        Path(settings.landing_root).mkdir(exist_ok=True)
+    claim_landing(settings)
     return HomeResource(home=str(settings.home), landing=settings.landing)
 
 
@@ -95,7 +94,7 @@ def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> st
     return result.run_id
 
 
-def _add(ledger: dict[str, object], home: HomeResource, run_id: str) -> dict[str, object]:
+def _taken_by(home: HomeResource, run_id: str) -> dict[str, object]:
     sums = ", ".join(
         f"coalesce(sum({name}), 0)::BIGINT AS {name}"
         for name in (*_SUMMED, "files", "unpriced_events")
@@ -103,5 +102,4 @@ def _add(ledger: dict[str, object], home: HomeResource, run_id: str) -> dict[str
     sql = f"""SELECT {sums}, count(*) AS batches,
         coalesce(sum(cost_usd), 0)::DECIMAL(38,18) AS cost_usd
         FROM ingest_batches WHERE run_id = ?"""
-    taken = home.lake.read(sql, [run_id]).row(0, named=True)
-    return {name: value + taken[name] for name, value in ledger.items()}
+    return home.lake.read(sql, [run_id]).row(0, named=True)

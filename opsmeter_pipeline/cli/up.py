@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opsmeter_pipeline.cli.app import err
 from opsmeter_pipeline.orchestration.instance import open_instance
-from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.settings import claim_landing, load_settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -16,9 +16,8 @@ LOOPBACK = "127.0.0.1"
 def up_command(*, home: Path | None, landing: str | None, port: int | None) -> None:
     """Start `dagster dev` on this home, and stop it when we are interrupted or terminated."""
     settings = load_settings(home=home, landing=landing, port=port)
+    claim_landing(settings)
     open_instance(settings).dispose()
-    if settings.landing is None:
-        Path(settings.landing_root).mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "OPSMETER_HOME": str(settings.home),
         "OPSMETER_LANDING": settings.landing_root,

@@ -63,8 +63,7 @@ class Lines(NamedTuple):
 def split_lines(text: bytes, parts: Sequence[Part]) -> Lines:
     """Return the lines of a chunk with their places.
 
-    A line ends with a line feed; carriage returns before it belong to the line end. A byte
-    order mark at the start of a file is no part of its first line (RFC 8259, section 8.1).
+    A line ends with a line feed; carriage returns before it belong to the line end.
     """
     if b"\r" in text and b"\r\n" in text:  # one byte is found far quicker than two
         text = b"\n".join(line.rstrip(b"\r") for line in text.split(b"\n"))

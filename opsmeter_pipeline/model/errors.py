@@ -22,9 +22,28 @@ class LandingMissingError(UsageError):
     def __init__(self, landing: str) -> None:
         """Name the folder that is missing."""
         super().__init__(
-            f"The landing {landing!r} does not exist. Create it, or point to another one with "
+            f"The landing {landing!r} is no folder. Create it, or point to another one with "
             f"--landing or OPSMETER_LANDING."
         )
+
+
+class OtherLandingError(UsageError):
+    """A home was filled from another landing."""
+
+    def __init__(self, *, home: Path, known: str, asked: str) -> None:
+        """Name the home and both landings."""
+        super().__init__(
+            f"The home {str(home)!r} belongs to the landing {known!r}; files are known by their "
+            f"path in it. Use another --home for {asked!r}."
+        )
+
+
+class LandingAddressError(UsageError):
+    """The landing's address is of a kind that is not installed."""
+
+    def __init__(self, landing: str, why: str) -> None:
+        """Name the address and what is missing."""
+        super().__init__(f"The landing {landing!r} cannot be opened: {why}.")
 
 
 class SettingsError(UsageError):

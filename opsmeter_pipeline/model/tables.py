@@ -94,7 +94,7 @@ QUARANTINE = Table(
         text("rule", "Name of the first rule it broke, in the contract's order."),
         text("detail", "What was found, without any value that could identify a person."),
         text("line_redacted", "The line with all but known fields and numbers masked, cut short."),
-        instant("ingested_at", "Ingest time of the line; the file's landing time if unreadable."),
+        instant("ingested_at", "When its file landed; of a conflicting duplicate, its own."),
     ),
 )
 
@@ -151,7 +151,7 @@ SLICE_SCHEMA = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice._
 
 LANDING_FINDINGS = Table(
     "landing_findings",
-    "One thing found in the landing that cannot be taken as it is.",
+    "One thing found in the landing that could not be taken as it was; a log.",
     (
         FILE,
         text("finding", "changed, unsupported, unreadable, damaged or touched (harmless)."),

@@ -15,7 +15,7 @@ from opsmeter_pipeline.model.clock import from_epoch_ms
 from opsmeter_pipeline.model.landed import Format
 
 Payload = dict[str, Any]
-"""One record in the wire payload of DESIGN section 9; a value may be of any JSON type."""
+"""One record in the wire payload of docs/contract.md; a value may be of any JSON type."""
 
 DEPLOY_AFTER_HOURS = 14
 SPIKE_HOUR_INDEX = 18

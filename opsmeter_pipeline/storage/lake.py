@@ -1,8 +1,8 @@
 """The warehouse: a DuckLake with a SQLite catalogue beside a folder of Parquet files.
 
-Opens it, creates its tables and views from the column catalogue, and reads. What one publish
-writes stands in `storage.publisher`. Readers and one publisher work at the same time; each
-reader sees whole batches only, because a batch is one transaction.
+Opens it, creates its tables from the column catalogue and the views it is given, and reads. What
+one publish writes stands in `storage.publisher`. Readers and one publisher work at the same time;
+each reader sees whole batches only, because a batch is one transaction.
 """
 
 import random

@@ -15,7 +15,11 @@ import fsspec
 import xxhash
 
 from opsmeter_pipeline.landing import Candidate
-from opsmeter_pipeline.model.errors import LandingMissingError, SliceChangedError
+from opsmeter_pipeline.model.errors import (
+    LandingAddressError,
+    LandingMissingError,
+    SliceChangedError,
+)
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
 from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
 
@@ -35,7 +39,10 @@ class Landing:
     def __init__(self, root: str) -> None:
         """Point to the landing; nothing is opened."""
         self.root = root
-        self._fs, self._base = fsspec.core.url_to_fs(root)
+        try:
+            self._fs, self._base = fsspec.core.url_to_fs(root)
+        except (ImportError, ValueError) as exc:
+            raise LandingAddressError(root, str(exc)) from exc
 
     def list_files(self) -> list[LandedFile]:
         """Return all files but hidden ones, `*.tmp` and manifests, by path.

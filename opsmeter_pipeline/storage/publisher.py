@@ -46,12 +46,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
     """
     rows = {table: _count_rows(paths) for table, paths in publication.rows.items()}
     handed_over = {
-        table: [
-            _hand_over(path, lake, table, f"{publication.run_id}-{path.name}")
-            for path in publication.rows[table]
-        ]
-        for table, count in rows.items()
-        if count > INLINED_ROWS
+        table: _targets(lake, publication, table) for table, n in rows.items() if n > INLINED_ROWS
     }
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
@@ -70,6 +65,9 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         con.execute("CALL lake.set_commit_message(?, ?)", message)
 
     try:
+        for table, targets in handed_over.items():
+            for staged, target in zip(publication.rows[table], targets, strict=True):
+                staged.replace(target)
         lake.transact(write)
     except BaseException:
         for path in chain.from_iterable(handed_over.values()):
@@ -129,11 +127,11 @@ def _refuse_taken_lines(con: duckdb.DuckDBPyConnection, publication: Publication
         raise AlreadyTakenError(taken["file"].to_list())
 
 
-def _hand_over(staged: Path, lake: Lake, table: Table, name: str) -> Path:
-    """Move a finished file into the lake's folder; the lake owns it once it is registered."""
+def _targets(lake: Lake, publication: Publication, table: Table) -> list[Path]:
+    """Return where a table's finished files go; the lake owns them once they are registered."""
     folder = lake.folder / DATA / "main" / table.name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return staged.replace(folder / name)
+    return [folder / f"{publication.run_id}-{path.name}" for path in publication.rows[table]]
 
 
 def _count_rows(paths: Sequence[Path]) -> int:

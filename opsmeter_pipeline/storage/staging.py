@@ -1,4 +1,4 @@
-"""Where the assets of one run hand rows to each other: Parquet files owned by that run.
+"""Where the assets of one run hand rows to each other: files owned by that run (ADR 0003).
 
 Nothing here outlives its run: what must stay is published. Add a method when an asset has to
 hand on something that is no frame.

@@ -23,7 +23,7 @@ class Survey:
     Attributes:
         now: when the landing was listed (UTC).
         measured: candidates with the byte after their last whole line.
-        findings: files that are no telemetry.
+        findings: files that are no telemetry or cannot be opened.
     """
 
     now: datetime

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from datetime import timedelta
 
 import dagster as dg
 import polars as pl
@@ -258,3 +259,31 @@ def test_a_select_deletes_no_file(home):
     with pytest.raises(QueryError):
         home.resource.lake.query("FROM ducklake_cleanup_old_files('lake', cleanup_all => true)")
     assert sorted(home.settings.warehouse.rglob("*.parquet")) == before
+
+
+def test_a_home_keeps_its_landing(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").write_bytes(lines(name))
+    first = run_opsmeter("run", "--landing", str(tmp_path / "one"), home=tmp_path / "home")
+    assert first[0] == 0, first[2]
+    code, _, err = run_opsmeter("run", "--landing", str(tmp_path / "two"), home=tmp_path / "home")
+    assert code == 2
+    assert "belongs to the landing" in err
+    again, out, _ = run_opsmeter(
+        "run", "--landing", str(tmp_path / "one"), "--json", home=tmp_path / "home"
+    )
+    assert (again, json.loads(out)["lines"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (["run", "--landing", "nonsense://bucket/x"], "cannot be opened"),
+        (["query", "--json", "--csv", "SELECT 1"], "not for both"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong(tmp_path, arguments, saying):
+    code, out, err = run_opsmeter(*arguments, home=tmp_path / "home")
+    assert (code, out) == (2, "")
+    assert saying in " ".join(err.split())
