@@ -1,8 +1,9 @@
 """The cube stage's asset: additive sums of the run's events, staged for publishing."""
 
 import dagster as dg
+import polars as pl
 
-from opsmeter_pipeline.cube import READS, sum_events
+from opsmeter_pipeline.cube import sum_events
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -22,9 +23,9 @@ def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mater
     A blocking check holds them against the staged events before anything is published.
     """
     staging = home.staging(context.run.run_id)
-
     duplicates = name_batches(staging.read("duplicates"), staging.read_slices())
-    sums = sum_events(staging.scan_parts("priced_events").select(READS), duplicates.lazy())
+    parts = staging.event_parts("priced_measures")
+    sums = sum_events(pl.concat(map(staging.read_events, parts)), duplicates)
     for name, rows in sums.items():
         staging.write(f"cubes/{name}", rows)
     figures = {name: rows.height for name, rows in sums.items()}

@@ -4,7 +4,12 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.contract import refuse_conflicts
-from opsmeter_pipeline.identity import KNOWN, identify_batches, pick_candidates
+from opsmeter_pipeline.identity import (
+    KNOWN,
+    REQUEST_ID,
+    identify_batches,
+    mark_candidates,
+)
 from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -28,12 +33,12 @@ def identity_verdicts(
     for `cube` to count, conflicting ones for `publish` to quarantine.
     """
     staging = home.staging(context.run.run_id)
+    slices, parts = staging.read_slices(), staging.event_parts("judged_events")
+    ids = [staging.read_events(part, [REQUEST_ID])[REQUEST_ID] for part in parts]
     replaced = staging.read("replayed")["batch_id"].to_list()
-    slices = staging.read_slices()
-    staged = staging.scan_events("judged_events")
-    ids = staging.write("ids", staged.select("external_request_id").collect())
-    known = read_known_events(home.lake, ids, columns=KNOWN, replaced=replaced)
-    candidates = pick_candidates(staged, known)
+    known = read_known_events(home.lake, staging, ids=ids, columns=KNOWN, replaced=replaced)
+    marked = zip(parts, mark_candidates(ids, known), strict=True)
+    candidates = pl.concat(staging.read_events(part).filter(mask) for part, mask in marked)
     verdicts = identify_batches(order_batches(candidates, slices), known)
     removed = {
         name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")

@@ -5,13 +5,14 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from opsmeter_pipeline.cube import READS
 from opsmeter_pipeline.identity import apply_verdicts
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
 from opsmeter_pipeline.orchestration.metadata import rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.price import build_cards, price_events
+from opsmeter_pipeline.price import NAMES, build_cards, price_events
 from opsmeter_pipeline.publish import PRICED_COUNTS, count_priced, to_event_rows
 from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.prices import ensure_catalogue, read_prices, resolve_names
@@ -28,7 +29,8 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     """Load the installed price list if it is new, and resolve names not asked for before."""
     staging, book, now = home.staging(context.run.run_id), home.price_book(), utc_now()
     rows = ensure_catalogue(home.lake, book, staging, now=now)
-    names = staging.scan_events("judged_events").select("provider", "model").unique().collect()
+    named = (staging.read_events(p, NAMES).unique() for p in staging.event_parts("judged_events"))
+    names = pl.concat(named).unique().cast(pl.String)
     resolutions = resolve_names(home.lake, book, staging, names=names, now=now)
     prices = read_prices(home.lake, book, resolutions=resolutions)
     staging.write("price_cards", build_cards(prices, resolutions))
@@ -56,8 +58,10 @@ def priced_events(context: dg.AssetExecutionContext, home: HomeResource) -> dg.M
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
 
     def price(part: Path) -> pl.DataFrame:
-        priced = price_events(apply_verdicts(pl.read_ipc(part), verdicts), cards)
-        staging.write(f"priced_events/{part.stem}", to_event_rows(priced, slices))
+        priced = price_events(apply_verdicts(staging.read_events(part), verdicts), cards)
+        rows = to_event_rows(priced, slices)
+        staging.write(f"priced_events/{part.stem}", rows)
+        staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))
         return count_priced(priced)
 
     counts = staging.write_counts(

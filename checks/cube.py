@@ -1,24 +1,15 @@
 """The cube stage's check: sums equal their events before anything is published."""
 
-import polars as pl
-
-from opsmeter_pipeline.cube import judge_sums
-from opsmeter_pipeline.model.tables import CUBES, EVENTS, MEASURE_NAMES
+from opsmeter_pipeline.cube import COMPARED, judge_sums
+from opsmeter_pipeline.model.tables import CUBES
 from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_check
 from opsmeter_pipeline.orchestration.resources import HomeResource
 
-_COMPARED = (
-    "is_first_attempt",
-    "attempt_inferred",
-    "outcome",
-    *(name for name in MEASURE_NAMES if name in EVENTS.schema),
-)
-
 
 def _judge_staged_sums(home: HomeResource, run_id: str) -> Verdict:
     staging = home.staging(run_id)
-    events = staging.scan_parts("priced_events").select(pl.col(_COMPARED)).collect()
+    events = staging.scan_parts("priced_events").select(COMPARED).collect()
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
     return judge_sums(events, cubes, redelivered=staging.read("duplicates").height)
 

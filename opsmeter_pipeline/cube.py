@@ -10,12 +10,12 @@ off by at most 18 %, because there is a row for each user, day and bucket.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import polars as pl
 
-from opsmeter_pipeline.model.columns import MONEY, Table
+from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     EVENTS,
@@ -31,24 +31,32 @@ USER_BUCKETS_PER_STEP = 18
 _ZERO_BUCKET = -1
 
 
-def sum_events(events: pl.LazyFrame, duplicates: pl.LazyFrame) -> dict[str, pl.DataFrame]:
+def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Return the rows of each cube table for a run's events, by table name.
-
-    The events are streamed, so memory holds the sums and not the events.
 
     Args:
         events: rows of `events`, at least the columns `READS`.
         duplicates: redelivered lines with the dimensions of events; they only count as such.
     """
-    measured = pl.concat([_measure(events), _measure_duplicates(duplicates)], how="diagonal")
-    timed = events.filter(pl.col("latency_ms").is_not_null()).with_columns(_WHEN)
+    redelivered = duplicates.select(
+        pl.col(name).cast(events.schema[name]) for name in READS if name in _DIMENSIONS
+    )
+    lines = pl.concat(
+        [events.with_columns(is_event=True), redelivered.with_columns(is_event=False)],
+        how="diagonal",
+    ).lazy()
+    lines = lines.with_columns(
+        pl.col("occurred_at").dt.truncate("1h").alias("hour_at"),
+        pl.col("occurred_at").dt.date().alias("day"),
+    )
+    timed = lines.filter(pl.col("latency_ms").is_not_null())
     fine, coarse = (
         timed.with_columns(latency_bucket=latency_bucket(pl.col("latency_ms"), step=step))
         for step in (1, USER_BUCKETS_PER_STEP)
     )
     plans = {
-        ATTRIBUTION_HOURLY: _group(measured, ATTRIBUTION_HOURLY, _SUMS),
-        USERS_DAILY: _group(measured, USERS_DAILY, _SUMS),
+        ATTRIBUTION_HOURLY: _group(lines, ATTRIBUTION_HOURLY, _SUMS),
+        USERS_DAILY: _group(lines, USERS_DAILY, _SUMS),
         LATENCY_HOURLY: _group(fine, LATENCY_HOURLY, [_COUNT]),
         USERS_LATENCY_DAILY: _group(coarse, USERS_LATENCY_DAILY, [_COUNT]),
     }
@@ -64,7 +72,7 @@ def judge_sums(
     The events are summed here by another route than the cubes were: straight, without groups.
 
     Args:
-        events: rows of `events`, at least the columns `READS`.
+        events: rows of `events`, at least the columns `COMPARED`.
         cubes: rows of each cube table, by table name.
         redelivered: how many redelivered lines the cubes should count.
     """
@@ -104,7 +112,7 @@ def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | 
         "attempts": events.height,
         "redeliveries": redelivered,
         "inferred_attempts": inferred.height,
-        "failures": events.height - events["outcome"].is_in(["success", "unknown"]).sum(),
+        "failures": events.height - events["outcome"].is_in(_NO_FAILURE).sum(),
         **{name: int(events[name].sum()) for name in told},
         "timed_attempts": events.height - latency.null_count(),
         "unpriced_attempts": cost.null_count(),
@@ -120,55 +128,48 @@ def latency_bucket(latency_ms: pl.Expr, *, step: int) -> pl.Expr:
     return pl.when(latency_ms == 0).then(_ZERO_BUCKET).otherwise(wide).cast(pl.Int32)
 
 
-_COUNT = pl.len().cast(pl.Int64).alias("attempts")
-_SUMS = [pl.col(name).sum() for name in MEASURE_NAMES]
-_WHEN = (
-    pl.col("occurred_at").dt.truncate("1h").alias("hour_at"),
-    pl.col("occurred_at").dt.date().alias("day"),
-)
-_TOLD = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms")
-READS = [
-    name
-    for name in EVENTS.schema
-    if name in {*MEASURE_NAMES, *ATTRIBUTION_HOURLY.schema, *USERS_DAILY.schema}
-    or name in ("occurred_at", "outcome", "attempt_inferred", "is_first_attempt")
-]
-"""The columns of `events` that the sums need."""
-
-
-def _measures_of(table: Table) -> list[str]:
-    return [name for name in table.schema if name in MEASURE_NAMES]
-
-
-def _group(lines: pl.LazyFrame, table: Table, measures: list[pl.Expr]) -> pl.LazyFrame:
-    dimensions = [name for name in table.schema if name not in _measures_of(table)]
+def _group(lines: pl.LazyFrame, table: Table, measures: Sequence[pl.Expr]) -> pl.LazyFrame:
+    dimensions = [name for name in table.schema if name not in MEASURE_NAMES]
     return lines.group_by(dimensions).agg(measures)
 
 
-def _measure(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the events with each measure as a column; what was not told adds nothing."""
-    inferred, is_priced = pl.col("attempt_inferred"), pl.col("cost_usd").is_not_null()
-    cost, nothing = pl.col("cost_usd").fill_null(0), pl.lit(0).cast(MONEY)
-    return events.with_columns(
-        *_WHEN,
-        pl.col("is_first_attempt").cast(pl.Int64).alias("requests"),
-        pl.lit(1, pl.Int64).alias("attempts"),
-        pl.lit(0, pl.Int64).alias("redeliveries"),
-        inferred.cast(pl.Int64).alias("inferred_attempts"),
-        (~pl.col("outcome").is_in(["success", "unknown"])).cast(pl.Int64).alias("failures"),
-        pl.col("latency_ms").is_not_null().cast(pl.Int64).alias("timed_attempts"),
-        (~is_priced).cast(pl.Int64).alias("unpriced_attempts"),
-        pl.when(inferred).then(cost).otherwise(nothing).alias("inferred_cost_usd"),
-        cost,
-        *(pl.col(name).fill_null(0) for name in _TOLD),
-    )
+def _count_where(condition: pl.Expr) -> pl.Expr:
+    return condition.sum().cast(pl.Int64)
 
 
-def _measure_duplicates(duplicates: pl.LazyFrame) -> pl.LazyFrame:
-    """Return redelivered lines with every measure 0 but `redeliveries`."""
-    zeros = {
-        name: pl.lit(0, pl.Int64).cast(MONEY if name.endswith("_usd") else pl.Int64)
-        for name in MEASURE_NAMES
-    }
-    counted = zeros | {"redeliveries": pl.lit(1, pl.Int64)}
-    return duplicates.with_columns(*_WHEN, **counted)
+_COUNT = pl.len().cast(pl.Int64).alias("attempts")
+_TOLD = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms")
+_NO_FAILURE = ("success", "unknown")
+_COST, _IS_EVENT, _INFERRED = pl.col("cost_usd"), pl.col("is_event"), pl.col("attempt_inferred")
+_MEASURES: dict[str, pl.Expr] = {
+    "requests": _count_where(pl.col("is_first_attempt")),
+    "attempts": _count_where(_IS_EVENT),
+    "redeliveries": _count_where(~_IS_EVENT),
+    "inferred_attempts": _count_where(_INFERRED),
+    "failures": _count_where(~pl.col("outcome").is_in(_NO_FAILURE)),
+    **{name: pl.col(name).sum() for name in ("input_tokens", "output_tokens", *_TOLD)},
+    "timed_attempts": pl.col("latency_ms").count().cast(pl.Int64),
+    "unpriced_attempts": _count_where(_IS_EVENT & _COST.is_null()),
+    "cost_usd": _COST.sum(),
+    "inferred_cost_usd": pl.when(_INFERRED).then(_COST).sum(),
+}
+"""How each measure sums up over lines. Of a redelivered line all is null but its dimensions, and
+what is null adds nothing."""
+_SUMS = [measure.alias(name) for name, measure in _MEASURES.items()]
+_DIMENSIONS = {
+    "occurred_at",
+    *(
+        name
+        for table in (ATTRIBUTION_HOURLY, USERS_DAILY)
+        for name in table.schema
+        if name not in MEASURE_NAMES
+    ),
+}
+READS = [
+    name
+    for name in EVENTS.schema
+    if name in _DIMENSIONS or any(name in sum_.meta.root_names() for sum_ in _MEASURES.values())
+]
+"""The columns of `events` that the sums need."""
+COMPARED = [name for name in READS if name not in _DIMENSIONS]
+"""The columns of `events` that `judge_sums` needs."""

@@ -6,9 +6,13 @@ without it, content decides (ADR 0004). Comes after `contract`, before `price`; 
 batches published arrives as `known`.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import polars as pl
 
-ID = ("environment", "external_request_id")
+REQUEST_ID = "external_request_id"
+ID = ("environment", REQUEST_ID)
 CONTENT = (
     "provider",
     "model",
@@ -42,16 +46,20 @@ VERDICT_SCHEMA = {
 }
 
 
-def pick_candidates(staged: pl.LazyFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Return the staged events whose id occurs more than once, among them or among known ones."""
-    ids = staged.select("external_request_id").collect().to_series()
-    # By hash: half the time of comparing texts; a collision only brings a needless candidate.
-    is_repeated = ids.hash().is_duplicated()
-    repeated = pl.concat([ids.filter(is_repeated), known["external_request_id"]]).unique()
-    if repeated.is_empty():
-        return staged.head(0).collect()
-    wanted = staged.join(repeated.to_frame().lazy(), on="external_request_id", how="semi")
-    return wanted.collect(engine="streaming")
+def mark_candidates(ids: Sequence[pl.Series], known: pl.DataFrame) -> list[pl.Series]:
+    """Return which staged events may be one of several of their request, a mask for each part.
+
+    By hash, in half the time of comparing texts; a collision only brings a needless candidate.
+
+    Args:
+        ids: `external_request_id` of the staged events, part by part.
+        known: all published events of these ids.
+    """
+    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(part.hash() for part in ids)])
+    is_known = hashes.is_in(known[REQUEST_ID].hash().implode())
+    is_candidate = hashes.is_duplicated() | is_known
+    starts = accumulate((len(part) for part in ids), initial=0)
+    return [is_candidate.slice(start, len(part)) for start, part in zip(starts, ids, strict=False)]
 
 
 def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -89,6 +97,7 @@ def identify_batches(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFr
         known: as for `identify`.
     """
     verdicts = [pl.DataFrame(schema=VERDICT_SCHEMA)]
+    candidates = candidates.with_columns(pl.col(pl.Categorical).cast(pl.String))
     for batch in candidates.sort("batch").partition_by("batch", maintain_order=True):
         verdicts.append(identify(batch, known))
         published = apply_verdicts(batch, verdicts[-1]).select(KNOWN)
@@ -185,9 +194,9 @@ def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame
 
     An event without a verdict is alone with its id: it is its request's first attempt.
     """
-    judged = events.join(
-        verdicts.rename({"attempt": "judged_attempt"}), on="seq", how="left", maintain_order="left"
-    )
+    here = pl.col("seq").is_between(events["seq"].min(), events["seq"].max())
+    verdicts = verdicts.filter(here).rename({"attempt": "judged_attempt"})
+    judged = events.join(verdicts, on="seq", how="left", maintain_order="left")
     return judged.filter(pl.col("verdict").fill_null("event") == "event").with_columns(
         pl.col("attempt").is_not_null().alias("attempt_told"),
         pl.coalesce("judged_attempt", "attempt", pl.lit(1)).alias("attempt"),

@@ -51,7 +51,7 @@ def name_batches(staged: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
     """Return staged rows with the `batch_id` and `file` their `slice_index` stands for."""
     index = pl.col("slice_index")
     batch_ids, files = (
-        pl.Series([getattr(one, name) for one in slices], dtype=pl.String)
+        pl.Series([getattr(one, name) for one in slices], dtype=pl.String).cast(pl.Categorical)
         for name in ("batch_id", "file")
     )
     return staged.with_columns(

@@ -14,18 +14,13 @@ import polars as pl
 
 from opsmeter_pipeline.contract.exact import parse_exactly
 from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
+from opsmeter_pipeline.contract.readings import READINGS, read_rows
 from opsmeter_pipeline.contract.redact import redact_line
 from opsmeter_pipeline.contract.rules import find_broken_rules
-from opsmeter_pipeline.model.clock import (
-    FIRST_INSTANT,
-    LAST_INSTANT,
-    MAX_EPOCH_MS,
-    MIN_EPOCH_MS,
-)
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Chunk, Slice
 from opsmeter_pipeline.model.tables import QUARANTINE
-from opsmeter_pipeline.model.wire import MISSING_TAG, UNKNOWN_IDENTITY, WIRE
+from opsmeter_pipeline.model.wire import DIMENSIONS, MISSING_TAG, UNKNOWN_IDENTITY, WIRE
 
 _CHUNK_ROWS = 1 << 32
 
@@ -84,8 +79,10 @@ def _place(rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.Data
         rows = rows.with_columns(extra=pl.lit(None, pl.String))
     place = lines.frame.select("slice_index", "line_number")
     rows = rows.sort("position") if not rows["position"].is_sorted() else rows
-    return rows.with_columns(*place[rows["position"]], *_read_instants(rows)).with_columns(
-        _of_slice(slices, "landed_at"), _of_slice(slices, "taken_at")
+    return (
+        read_rows(rows)
+        .with_columns(*place[rows["position"]])
+        .with_columns(_of_slice(slices, "landed_at"), _of_slice(slices, "taken_at"))
     )
 
 
@@ -93,28 +90,6 @@ def _of_slice(slices: Sequence[Slice], attribute: str) -> pl.Expr:
     values = pl.Series([getattr(one, attribute) for one in slices])
     values = values.cast(INSTANT) if attribute.endswith("_at") else values
     return pl.lit(values).gather(pl.col("slice_index")).alias(attribute)
-
-
-def _read_instants(rows: pl.DataFrame) -> list[pl.Series]:
-    """Return `timestamp` and `ingested_at` as instants, and flags where none could be read."""
-    read = []
-    for column in ("timestamp", "ingested_at"):
-        text = rows[column]
-        instant = text.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-        if instant.null_count() > text.null_count():
-            number = text.cast(pl.Int64, strict=False)
-            is_epoch = number.is_between(MIN_EPOCH_MS, MAX_EPOCH_MS)
-            epoch = number.cast(pl.Datetime("ms", "UTC")).cast(INSTANT)
-            instant = instant.zip_with(
-                instant.is_not_null() | ~is_epoch.fill_null(value=False), epoch
-            )
-        shown = instant.is_between(FIRST_INSTANT, LAST_INSTANT)
-        instant = instant.set(~shown.fill_null(value=False), None)
-        read += [
-            instant.alias(column),
-            (text.is_not_null() & instant.is_null()).alias(f"has_bad_{column}"),
-        ]
-    return read
 
 
 def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
@@ -146,28 +121,14 @@ def _apply_defaults(rows: pl.DataFrame, first_seq: int) -> pl.DataFrame:
         pl.col("data_mode").fill_null("real"),
         pl.coalesce("timestamp", ingested_at).alias("occurred_at"),
         ingested_at.alias("ingested_at"),
-        _outcome().alias("outcome"),
-    ).drop(
-        "position", "timestamp", "landed_at", "taken_at", "has_bad_timestamp", "has_bad_ingested_at"
-    )
+    ).drop("position", "timestamp", "landed_at", "taken_at", *READINGS)
 
 
 def _default_text(column: str, default: str) -> pl.Expr:
-    is_given = pl.col(column).str.strip_chars() != ""
-    return pl.when(is_given).then(column).otherwise(pl.lit(default)).alias(column)
-
-
-def _outcome() -> pl.Expr:
-    """Return what became of the attempt; HTTP codes are read as RFC 9110 means them."""
-    status = pl.col("status")
-    by_code = (
-        pl.when(status.is_in(["408", "504"])).then(pl.lit("timeout"))
-        .when(status == "429").then(pl.lit("rate_limited"))
-        .when(status == "499").then(pl.lit("cancelled"))
-        .when(status.str.starts_with("2")).then(pl.lit("success"))
-        .when(status.str.contains(r"^\d")).then(pl.lit("error"))
-    )  # fmt: skip
-    return pl.coalesce(by_code, status, pl.lit("unknown"))
+    is_missing = pl.col(column).is_null() | pl.col(f"is_blank_{column}")
+    dtype = pl.Categorical if column in DIMENSIONS else pl.String
+    otherwise = pl.lit(default).cast(dtype)
+    return pl.when(is_missing).then(otherwise).otherwise(column).alias(column)
 
 
 def _count(

@@ -1,49 +1,19 @@
-"""From bytes to typed rows, the quick way: lines in the regular shape are parsed in bulk.
+"""From bytes to typed rows, the quick way: lines in a regular shape are parsed in bulk.
 
-A line is regular if one pattern proves it well-formed: a flat object of known fields, each with
-a value of its kind, no escapes, no unknown field. Only then is the bulk parser trusted, which
-would otherwise alter numbers and texts in silence. Every other line, however valid, takes the
-exact way in `contract.exact`. Comes after `storage.landing`, before `contract.rules`.
+What is regular, `contract.shape` says. Every other line, however valid, takes the exact way in
+`contract.exact`. Comes after `storage.landing`, before `contract.rules`.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
+from opsmeter_pipeline.contract.shape import find_regular
 from opsmeter_pipeline.model.landed import Part
-from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE, Kind
+from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE
 
-_TEXT = r'"[^"\\\x00-\x1f]*"'
-_COUNT = r"(?:0|[1-9][0-9]{0,12})"
-_RFC3339 = (
-    r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}'
-    r'(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"'
-)
-_VALUE: dict[Kind, str] = {
-    "text": _TEXT,
-    "count": _COUNT,
-    "status": rf"(?:{_TEXT}|[1-5][0-9]{{2}})",
-    "instant": rf"(?:{_RFC3339}|{_COUNT})",
-}
-
-
-def _pattern() -> str:
-    by_kind = [
-        f'(?:{"|".join(field.name for field in WIRE if field.kind == kind)})": ?(?:{value}|null)'
-        for kind, value in _VALUE.items()
-    ]
-    pair = f'"(?:{"|".join(by_kind)})'
-    return rf"^\{{{pair}(?:, ?{pair})*\}}$"
-
-
-REGULAR = _pattern()
 RAW_SCHEMA = {field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE}
-
-
-_SAMPLE_LINES = 200
-_NAME = re.compile(r'"(\w{1,40})":')
 _PLACE = {"slice_index": pl.UInt32(), "line_number": pl.Int64()}
 
 
@@ -91,56 +61,24 @@ def split_lines(text: bytes, parts: Sequence[Part]) -> Lines:
 def parse_regular(lines: Lines) -> pl.DataFrame:
     """Return one row per regular line: `position` and the wire's columns, typed, nulls kept.
 
-    The bulk parser is asked for the fields a sample of the lines has, which is quicker than for
-    all. The pattern sees neither a repeated field nor one the sample lacked, so the number
-    of names in a line is held against the number of values read from it; a line where they
-    differ is left out.
+    The bulk parser is asked for the fields that regular lines have, which is quicker than for all.
     """
-    line = lines.frame["line"]
-    is_regular = line.str.contains(REGULAR).fill_null(value=False)
-    regular = lines.frame["position"].filter(is_regular)
-    irregular = lines.frame["position"].filter(~is_regular)
-    text = _blank_lines(lines, irregular) if len(irregular) else lines.text
-    schema = _sample_fields(line)
-    rows = pl.read_ndjson(text, schema=schema) if len(regular) else None
-    if rows is None or rows.height != len(regular):
+    regular = find_regular(lines.frame["line"])
+    positions = lines.frame["position"].filter(regular.mask)
+    if positions.is_empty():
         return _empty_rows()
-    is_whole = _holds_all_names(rows, line.filter(is_regular))
+    text = lines.text
+    if len(positions) < lines.frame.height:
+        text = _blank_lines(lines, lines.frame["position"].filter(~regular.mask))
+    schema = {name: dtype for name, dtype in RAW_SCHEMA.items() if name in regular.fields}
+    rows = pl.read_ndjson(text, schema=schema)
+    if rows.height != len(positions):  # never seen; the exact way would then read them all
+        return _empty_rows()
     absent = [
         pl.lit(None, dtype).alias(name) for name, dtype in RAW_SCHEMA.items() if name not in schema
     ]
-    rows = rows.with_columns(absent).rename(COLUMN_OF).with_columns(regular)
-    return rows.filter(is_whole).select("position", *COLUMN_OF.values())
-
-
-def _sample_fields(line: pl.Series) -> dict[str, pl.DataType]:
-    """Return the schema of the fields that occur in lines taken evenly from all."""
-    step = max(1, len(line) // _SAMPLE_LINES)
-    sample = line.gather_every(step).drop_nulls()
-    found = {name for text in sample for name in _NAME.findall(text)}
-    return {name: dtype for name, dtype in RAW_SCHEMA.items() if name in found} or RAW_SCHEMA
-
-
-def _holds_all_names(rows: pl.DataFrame, line: pl.Series) -> pl.Series:
-    """Return whether each row holds every field its line names, and each was named once.
-
-    Of a repeated field the bulk parser keeps the first value, of an unsampled one none, so there
-    are more names than values. A null has a name and no value; a field that is named with a
-    value and again as null would make up for its own absence and is looked for.
-    """
-    names = line.str.count_matches('":', literal=True)
-    values = rows.select(pl.sum_horizontal(pl.all().is_not_null())).to_series()
-    if not line.str.contains("null", literal=True).any():
-        return names == values
-    nulls = line.str.extract_all('"[a-zA-Z0-9]+": ?null').list
-    named_null = nulls.join("")
-    repeated = rows.select(
-        pl.any_horizontal(
-            pl.col(name).is_not_null() & pl.lit(named_null).str.contains(f'"{name}"', literal=True)
-            for name in rows.columns
-        )
-    ).to_series()
-    return (names == values + nulls.len()) & ~repeated
+    rows = rows.with_columns(absent).rename(COLUMN_OF).with_columns(positions)
+    return rows.select("position", *COLUMN_OF.values())
 
 
 def _empty_rows() -> pl.DataFrame:

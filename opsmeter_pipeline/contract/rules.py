@@ -5,7 +5,7 @@ list. Rules that can only be seen in a line's text stand in `contract.exact`. A 
 several rules is filed under the first in this order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -17,11 +17,13 @@ from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.wire import (
     COUNTS,
     DATA_MODES,
+    DIMENSIONS,
     ENVIRONMENTS,
     MAX_COUNT,
     SERVICE_TIERS,
     STATUSES,
     WIRE,
+    WireField,
 )
 
 MAX_ID_CHARACTERS = 256
@@ -122,7 +124,7 @@ RULES: tuple[Rule, ...] = (
         column: pl.col(column).is_null() for column in _REQUIRED
     }),
     _each("empty_field", _REQUIRED_TEXT, "{} empty", {
-        column: pl.col(column).str.strip_chars() == "" for column in _REQUIRED_TEXT
+        column: pl.col(f"is_blank_{column}") for column in _REQUIRED_TEXT
     }),
     Rule(
         "too_long",
@@ -142,9 +144,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "unknown_status",
-        pl.col("status").is_null()
-        | pl.col("status").is_in(STATUSES)
-        | pl.col("status").str.contains(r"^[1-5][0-9]{2}$"),
+        pl.col("outcome").is_not_null(),
         pl.lit(f"status is no HTTP code and none of {', '.join(STATUSES)}"),
     ),
     _one_of("unknown_data_mode", "data_mode", DATA_MODES),
@@ -172,21 +172,24 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def build_contract() -> pa.DataFrameSchema:
+_CONTRACT = Rule(
+    "contract",
+    pl.all_horizontal(rule.holds.fill_null(value=False) for rule in RULES),
+    pl.lit("a rule is broken"),
+)
+
+
+def build_contract(rules: Sequence[Rule] = RULES) -> pa.DataFrameSchema:
     """Return the Pandera schema of typed lines: each wire column, each rule as a named check."""
-    columns = {
-        field.column: pa.Column(
-            INSTANT
-            if field.kind == "instant"
-            else pl.Int64
-            if field.kind == "count"
-            else pl.String,
-            nullable=True,
-        )
-        for field in WIRE
-    }
-    checks = [pa.Check(_select(rule), name=rule.name) for rule in RULES]
+    columns = {field.column: pa.Column(_dtype(field), nullable=True) for field in WIRE}
+    checks = [pa.Check(_select(rule), name=rule.name) for rule in rules]
     return pa.DataFrameSchema(columns, checks=checks)
+
+
+def _dtype(field: WireField) -> pl.DataType | type[pl.DataType]:
+    if field.column in DIMENSIONS:
+        return pl.Categorical
+    return {"count": pl.Int64, "instant": INSTANT}.get(field.kind, pl.String)
 
 
 def find_broken_rules(rows: pl.DataFrame) -> pl.DataFrame:
@@ -194,29 +197,39 @@ def find_broken_rules(rows: pl.DataFrame) -> pl.DataFrame:
 
     `row` is the position in `rows`. The frame must be collected: on a lazy one Pandera checks
     the schema alone (unionai-oss/pandera#1606 and its kin).
+
+    Raises:
+        TypeError: the frame does not have the contract's columns and types.
     """
-    try:
-        build_contract().validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as found:
-        failures = found.failure_cases
-    else:
+    # All rules as one check first: fifteen cost Pandera three times what they cost Polars.
+    broken = _find_failures(rows, [_CONTRACT])["row"].sort()
+    if broken.is_empty():
         return pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "detail": pl.String})
+    suspects = rows[broken]
     order = pl.DataFrame({"check": [rule.name for rule in RULES], "rank": range(len(RULES))})
     first = (
-        failures.select(pl.col("index").cast(pl.UInt32).alias("row"), "check")
-        .join(order, on="check", how="inner", maintain_order="left")
+        _find_failures(suspects, RULES)
+        .join(order, on="check", maintain_order="left")
         .group_by("row")
         .agg(pl.col("check").sort_by("rank").first().alias("rule"))
         .sort("row")
     )
-    if first.height < failures["index"].n_unique():
-        raise found_shape_error(failures)
-    return first.with_columns(_explain(rows[first["row"]], first["rule"]))
+    details = _explain(suspects, first["rule"])
+    return first.with_columns(broken.gather(first["row"]), details)
 
 
-def found_shape_error(failures: pl.DataFrame) -> TypeError:
-    """Return the error for a frame that does not have the contract's columns and types."""
-    return TypeError(f"The typed frame broke the contract's shape: {failures['check'].to_list()}")
+def _find_failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
+    """Return `row` and `check` of each rule that Pandera found broken."""
+    try:
+        build_contract(rules).validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as found:
+        failures = found.failure_cases
+    else:
+        return pl.DataFrame(schema={"row": pl.UInt32, "check": pl.String})
+    if failures["index"].null_count():  # a column's failure has no row
+        msg = f"The typed frame broke the contract's shape: {failures['check'].to_list()}"
+        raise TypeError(msg)
+    return failures.select(pl.col("index").cast(pl.UInt32).alias("row"), "check")
 
 
 def _select(rule: Rule):  # noqa: ANN202 - a closure for Pandera

@@ -51,8 +51,14 @@ class Table:
         return {column.name: column.dtype for column in self.columns}
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the frame with exactly this table's columns, in order and in type."""
-        return frame.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
+        """Return the frame with exactly this table's columns, in order and in type.
+
+        Text may stay in categories: files and warehouse hold either as text.
+        """
+        return frame.select(
+            name if frame.schema[name] == pl.Categorical else pl.col(name).cast(dtype)
+            for name, dtype in self.schema.items()
+        )
 
     def empty(self) -> pl.DataFrame:
         """Return a frame with this table's columns and no row."""

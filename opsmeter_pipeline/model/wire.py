@@ -58,6 +58,19 @@ WIRE: tuple[WireField, ...] = (
     WireField("ingestedAt", "ingested_at", "instant"),
 )
 COLUMN_OF = {field.name: field.column for field in WIRE}
+DIMENSIONS = (
+    "provider",
+    "model",
+    "endpoint_tag",
+    "prompt_version",
+    "tenant_id",
+    "user_id",
+    "service_tier",
+    "status",
+    "data_mode",
+    "environment",
+)
+"""Columns whose values recur: frames of events hold them as categories (ADR 0003)."""
 COUNTS = tuple(field.column for field in WIRE if field.kind == "count")
 
 DATA_MODES = ("real", "test", "demo")

@@ -5,8 +5,15 @@ as callers write it into a catalogue model, `arithmetic` multiplies. Reading pri
 `storage.price_book`'s. Before it comes `identity`, after it `cube`.
 """
 
-from opsmeter_pipeline.price.arithmetic import build_cards, price_events
+from opsmeter_pipeline.price.arithmetic import NAMES, build_cards, price_events
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
 
-__all__ = ["build_cards", "flatten_prices", "price_events", "provider_id_of", "spelling_of"]
+__all__ = [
+    "NAMES",
+    "build_cards",
+    "flatten_prices",
+    "price_events",
+    "provider_id_of",
+    "spelling_of",
+]

@@ -5,8 +5,9 @@ of either duration, output, reasoning. Prices per token are exact with 18 decima
 divided and nothing is rounded. What has no price costs null and says why.
 """
 
+from collections.abc import Collection
 from functools import reduce
-from operator import add
+from operator import add, sub
 
 import polars as pl
 
@@ -23,6 +24,8 @@ _CLASSES = (
 )
 _CARD = ("price_id", "provider_id", "model_id", "priority", "valid_from", "valid_to",
          "window_start", "window_end", "above_input_tokens")  # fmt: skip
+NAMES = ("provider", "model")
+"""What a caller names a model by; in events and resolutions alike."""
 _PARTS = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
 _BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "above_input_tokens")
 _SPECIAL_UNITS = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "web_searches")
@@ -48,7 +51,7 @@ def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFr
         pl.coalesce("reasoning", "output").alias("reasoning"),
         pl.col("request").fill_null(0),
     )
-    names = resolutions.select("provider", "model", "provider_id", "model_id")
+    names = resolutions.select(*NAMES, "provider_id", "model_id")
     return names.join(wide, on=["provider_id", "model_id"]).drop("provider_id", "model_id")
 
 
@@ -67,11 +70,12 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
         .when(pl.any_horizontal(pl.col(unit).fill_null(0) > 0 for unit in _SPECIAL_UNITS))
         .then(pl.lit("special_units"))
         .when(pl.col("cost_usd").is_null()).then(pl.lit("no_token_price"))
-        .alias("unpriced_reason")
+        .cast(pl.Categorical).alias("unpriced_reason")
     )  # fmt: skip
     is_priced = pl.col("unpriced_reason").is_null()
+    told = {name for name in _PARTS if priced[name].null_count() < priced.height}
     return (
-        priced.with_columns(_cost().alias("cost_usd"))
+        priced.with_columns(_cost(told).alias("cost_usd"))
         .with_columns(reason)
         .with_columns(
             pl.when(is_priced).then(name).alias(name) for name in ("cost_usd", "price_id")
@@ -85,12 +89,15 @@ def _choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
 
     Most names have one card for all times and sizes, and need no choice.
     """
-    pair = ["provider", "model"]
-    is_alone = pl.len().over(pair) == 1
+    cards = cards.with_columns(
+        *(pl.col(name).cast(events.schema[name]) for name in NAMES),
+        pl.col("price_id").cast(pl.Categorical),
+    )
+    is_alone = pl.len().over(NAMES) == 1
     is_bounded = pl.any_horizontal(pl.col(bound).is_not_null() for bound in _BOUNDS)
     plain = cards.filter(is_alone & ~is_bounded)
     wanted = ("price_id", *_CLASSES)
-    chosen = events.select("seq", *pair).join(plain, on=pair, how="left", maintain_order="left")
+    chosen = events.select("seq", *NAMES).join(plain, on=NAMES, how="left", maintain_order="left")
     chosen = chosen.select("seq", *wanted)
     if plain.height == cards.height:
         return chosen
@@ -111,8 +118,8 @@ def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     )
     return (
         events.lazy()
-        .select("seq", "provider", "model", "occurred_at", "input_tokens")
-        .join(cards.lazy(), on=["provider", "model"])
+        .select("seq", *NAMES, "occurred_at", "input_tokens")
+        .join(cards.lazy(), on=NAMES)
         .filter(in_force)
         .sort("seq", "priority", "above_input_tokens", nulls_last=False)
         .unique("seq", keep="last", maintain_order=True)
@@ -120,18 +127,26 @@ def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _cost() -> pl.Expr:
-    read, write, write_1h, reasoning = (pl.col(name).fill_null(0) for name in _PARTS)
+def _cost(told: Collection[str]) -> pl.Expr:
+    """Return what the tokens cost; parts that no event tells of are not multiplied at all."""
+    read, write, write_1h, reasoning = (
+        pl.col(name).fill_null(0) if name in told else None for name in _PARTS
+    )
     tokens = {
-        "uncached_input": pl.col("input_tokens") - read - write,
+        "uncached_input": _less(pl.col("input_tokens"), read, write),
         "cache_read": read,
-        "cache_write": write - write_1h,
+        "cache_write": write if write is None else _less(write, write_1h),
         "cache_write_1h": write_1h,
-        "output": pl.col("output_tokens") - reasoning,
+        "output": _less(pl.col("output_tokens"), reasoning),
         "reasoning": reasoning,
         "request": pl.lit(1, pl.Int64),
     }
-    return reduce(add, (_times(units, price) for price, units in tokens.items()))
+    used = {price: units for price, units in tokens.items() if units is not None}
+    return reduce(add, (_times(units, price) for price, units in used.items()))
+
+
+def _less(whole: pl.Expr, *parts: pl.Expr | None) -> pl.Expr:
+    return reduce(sub, (part for part in parts if part is not None), whole)
 
 
 def _times(units: pl.Expr, price: str) -> pl.Expr:

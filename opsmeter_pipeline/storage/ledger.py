@@ -6,7 +6,6 @@ Reading only: the landing's plan and a replay start from here. The ledger's rows
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
@@ -14,6 +13,7 @@ from opsmeter_pipeline.landing import Taken
 from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import EVENTS
 from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.staging import Staging
 
 _TAKEN = """
     WITH looks AS (
@@ -63,24 +63,31 @@ def read_batches(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
 
 
 def read_known_events(
-    lake: Lake, ids: Path, *, columns: Sequence[str], replaced: Sequence[str]
+    lake: Lake,
+    staging: Staging,
+    *,
+    ids: Sequence[pl.Series],
+    columns: Sequence[str],
+    replaced: Sequence[str],
 ) -> pl.DataFrame:
-    """Return the published events whose id stands in a staged file.
+    """Return the published events that have one of these ids.
 
     Args:
         lake: the warehouse.
-        ids: Parquet file with `external_request_id`.
+        staging: where the ids are put for the warehouse to read.
+        ids: `external_request_id` of the run's events, in parts.
         columns: which columns of `events` to return.
         replaced: batches to leave out, because this run replaces them.
     """
     if lake.read("SELECT 1 FROM events LIMIT 1").is_empty():
         return EVENTS.empty().select(columns)
+    wanted = staging.write("ids", pl.concat(ids).to_frame("external_request_id"))
     sql = f"""
         SELECT {", ".join(columns)} FROM events
         WHERE external_request_id IN (SELECT external_request_id FROM read_parquet(?))
         AND batch_id NOT IN (SELECT unnest(?::VARCHAR[]))
     """
-    frame = lake.read(sql, [str(ids), list(replaced)])
+    frame = lake.read(sql, [str(wanted), list(replaced)])
     return frame.select(pl.col(name).cast(EVENTS.schema[name]) for name in columns)
 
 

@@ -38,14 +38,25 @@ class Staging:
         return path
 
     def write_events(self, name: str, events: pl.DataFrame) -> None:
-        """Write event rows that the next stage reads once: Arrow IPC, a third of Parquet's time."""
+        """Write event rows as the part `<folder>/<number>` of a folder.
+
+        As Arrow IPC, a third of Parquet's time for rows that are read once. A column without any
+        value is left out; the folder's schema, the same for all parts, tells of it.
+        """
         path = self.folder / f"{name}.arrow"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        events.write_ipc(path)
+        empty = [one.name for one in events if one.null_count() == len(one)]
+        events.drop(empty).write_ipc(path)
+        events.clear().write_ipc(path.with_name(f"{path.stem}.schema"))
 
-    def scan_events(self, name: str) -> pl.LazyFrame:
-        """Return all event rows written as `<name>/...`, in the order of their parts."""
-        return pl.scan_ipc(self.event_parts(name))
+    def read_events(self, part: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
+        """Return the event rows of a part: these columns, or all."""
+        empty = pl.read_ipc(part.with_suffix(".schema"), columns=list(columns) or None)
+        written = pl.read_ipc_schema(part).keys()
+        kept = [name for name in empty.columns if name in written]
+        if not kept:  # no column has a value because there is no row
+            return empty
+        return pl.concat([empty, pl.read_ipc(part, columns=kept)], how="diagonal")
 
     def event_parts(self, name: str) -> list[Path]:
         """Return the files of the event rows written as `<name>/...`, in order."""

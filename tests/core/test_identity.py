@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsmeter_pipeline.identity import CANDIDATE, KNOWN, apply_verdicts, identify, pick_candidates
+from opsmeter_pipeline.identity import CANDIDATE, KNOWN, apply_verdicts, identify, mark_candidates
 from tests.scenario import at, event, events_of
 
 JUDGED = ["seq", "attempt", "attempt_inferred", "is_first_attempt"]
@@ -23,8 +23,8 @@ def sent(seq: int, *, answer: int = 1, told: int | None = None, **changes: Any) 
 def take(staged: list[dict[str, Any]], known: pl.DataFrame = NOTHING_KNOWN) -> pl.DataFrame:
     """Return the events of a batch, as published while `known` stands in the warehouse."""
     frame = events_of(*staged).drop("attempt_told", "attempt_inferred", "is_first_attempt")
-    candidates = pick_candidates(frame.lazy(), known)
-    return apply_verdicts(frame, identify(candidates.select(CANDIDATE), known))
+    [mask] = mark_candidates([frame["external_request_id"]], known)
+    return apply_verdicts(frame, identify(frame.filter(mask).select(CANDIDATE), known))
 
 
 def verdicts(staged: list[dict[str, Any]], known: pl.DataFrame = NOTHING_KNOWN) -> dict[int, str]:
@@ -190,12 +190,14 @@ def test_request_is_counted_once_whatever_comes_later() -> None:
 
 
 def test_candidates_are_the_lines_whose_id_occurs_twice_or_is_known() -> None:
-    staged = [sent(n, external_request_id=name) for n, name in enumerate("abcad")]
+    parts = [pl.Series(["a", "b"]), pl.Series(["c", "a", "d"]), pl.Series([], dtype=pl.String)]
     known = known_from(take([sent(9, external_request_id="d")]))
-    for published, picked in ((NOTHING_KNOWN, [0, 3]), (known, [0, 3, 4])):
-        found = pick_candidates(events_of(*staged).lazy(), published)
-        assert sorted(found["seq"].to_list()) == picked
-    assert pick_candidates(events_of().lazy(), NOTHING_KNOWN).is_empty()
+    for published, marked in (
+        (NOTHING_KNOWN, [[True, False], [False, True, False], []]),
+        (known, [[True, False], [False, True, True], []]),
+    ):
+        assert [mask.to_list() for mask in mark_candidates(parts, published)] == marked
+    assert mark_candidates([], NOTHING_KNOWN) == []
 
 
 def test_nothing_staged_has_no_verdicts() -> None:
