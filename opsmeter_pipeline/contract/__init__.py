@@ -97,7 +97,7 @@ def _of_slice(slices: Sequence[Slice], attribute: str) -> pl.Expr:
 
 def _read_instants(rows: pl.DataFrame) -> list[pl.Series]:
     """Return `timestamp` and `ingested_at` as instants, and flags where none could be read."""
-    read = []
+    read: list[pl.Series] = []
     for column in ("timestamp", "ingested_at"):
         text = rows[column]
         instant = text.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)

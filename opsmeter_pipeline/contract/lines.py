@@ -39,7 +39,9 @@ def _pattern() -> str:
 
 
 REGULAR = _pattern()
-RAW_SCHEMA = {field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE}
+RAW_SCHEMA: dict[str, pl.DataType] = {
+    field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE
+}
 
 
 _SAMPLE_LINES = 200
@@ -154,7 +156,8 @@ def _scan(text: bytes) -> pl.Series:
 
 def _blank_unreadable(text: bytes) -> tuple[bytes, list[int]]:
     """Return the bytes with every line that is no UTF-8 emptied, and where those were."""
-    lines, unreadable = text.split(b"\n"), []
+    lines = text.split(b"\n")
+    unreadable: list[int] = []
     for position, line in enumerate(lines):
         try:
             line.decode()

@@ -5,10 +5,11 @@ list. Rules that can only be seen in a line's text stand in `contract.exact`. A 
 several rules is filed under the first in this order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
+from typing import cast
 
 import pandera.polars as pa
 import polars as pl
@@ -198,7 +199,7 @@ def find_broken_rules(rows: pl.DataFrame) -> pl.DataFrame:
     try:
         build_contract().validate(rows, lazy=True)
     except pa.errors.SchemaErrors as found:
-        failures = found.failure_cases
+        failures = cast("pl.DataFrame", found.failure_cases)
     else:
         return pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "detail": pl.String})
     order = pl.DataFrame({"check": [rule.name for rule in RULES], "rank": range(len(RULES))})
@@ -219,7 +220,7 @@ def found_shape_error(failures: pl.DataFrame) -> TypeError:
     return TypeError(f"The typed frame broke the contract's shape: {failures['check'].to_list()}")
 
 
-def _select(rule: Rule):  # noqa: ANN202 - a closure for Pandera
+def _select(rule: Rule) -> Callable[[pa.PolarsData], pl.LazyFrame]:
     return lambda data: data.lazyframe.select(rule.holds.fill_null(value=False).alias(rule.name))
 
 
