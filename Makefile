@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TZ := UTC
 
-.PHONY: help setup demo test lint bench lock up clean
+.PHONY: help setup demo test lint types bench lock up clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,10 +32,13 @@ up: setup ## start the Dagster UI and daemon
 test: setup lint ## everything that must hold; what CI runs
 	$(BIN)/python -m pytest
 
-lint: setup ## style and the import rules
+lint: setup types ## style, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+types: setup ## the types of all but the tests, strictly
+	$(BIN)/basedpyright
 
 bench: setup ## the whole job against a hand-written DuckDB script
 	$(BIN)/python -m benchmarks.job.run

@@ -1,5 +1,7 @@
 """The cube stage's asset: additive sums of the run's events, staged for publishing."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -16,7 +18,7 @@ from opsmeter_pipeline.publish import name_batches
     group_name="cube",
     kinds={"polars", "parquet"},
 )
-def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult[Any]:
     """The rows this run adds to each cube table, staged.
 
     Sums by hour and day over all attribution dimensions, and latencies as counts per bucket.

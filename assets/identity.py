@@ -1,5 +1,7 @@
 """The identity stage's asset: which events are attempts and which are redeliveries."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -26,7 +28,7 @@ from opsmeter_pipeline.storage.ledger import read_known_events
 )
 def identity_verdicts(
     context: dg.AssetExecutionContext, home: HomeResource
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """A verdict for each staged event whose id occurs more than once, here or in the warehouse.
 
     An event not named here is the only attempt of its request. Duplicates are staged beside it

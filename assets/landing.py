@@ -1,5 +1,7 @@
 """The landing stage's asset: what of an ingest day this run takes."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -20,7 +22,7 @@ from opsmeter_pipeline.storage.survey import plan_run
 )
 def landed_slices(
     context: dg.AssetExecutionContext, config: TakeConfig, home: HomeResource
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The slices of landed files this run takes, a row each, staged for the run.
 
     A slice is a whole file, or the whole lines a growing `.jsonl` gained. A normal run takes what

@@ -1,6 +1,7 @@
 """The price stage's assets: the catalogue in the warehouse, and what each event costs."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -48,7 +49,9 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     group_name="price",
     kinds={"polars", "parquet"},
 )
-def priced_events(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+def priced_events(
+    context: dg.AssetExecutionContext, home: HomeResource
+) -> dg.MaterializeResult[Any]:
     """The run's events as the table `events` will hold them, staged in parts.
 
     Duplicates are gone, attempts are numbered, cost is exact, or null with the reason.

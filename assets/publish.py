@@ -1,5 +1,7 @@
 """The publish stage's assets: the run's ledger, and the one transaction that publishes it all."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -29,14 +31,17 @@ _PUBLISHED = (*BATCH_TABLES, LANDING_FINDINGS)
     group_name="publish",
     kinds={"polars", "parquet"},
 )
-def batch_ledger(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+def batch_ledger(
+    context: dg.AssetExecutionContext, home: HomeResource
+) -> dg.MaterializeResult[Any]:
     """The run's ledger, staged: a row per slice of a file and a row per batch.
 
     A blocking check holds lines = accepted + duplicates + quarantined + blank in each row.
     """
     staging, now = home.staging(context.run.run_id), utc_now()
     slices, replayed = staging.read_slices(), staging.read("replayed")["batch_id"].to_list()
-    files = build_file_ledger(slices, staging.read("checksums")["checksum"], staging.read_counts())
+    checksums = staging.read("checksums")["checksum"].to_list()
+    files = build_file_ledger(slices, checksums, staging.read_counts())
     batches = build_batch_ledger(
         files,
         slices,

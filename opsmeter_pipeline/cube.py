@@ -112,12 +112,12 @@ def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | 
         "attempts": events.height,
         "redeliveries": redelivered,
         "inferred_attempts": inferred.height,
-        "failures": events.height - events["outcome"].is_in(_NO_FAILURE).sum(),
+        "failures": events.height - int(events["outcome"].is_in(_NO_FAILURE).sum()),
         **{name: int(events[name].sum()) for name in told},
         "timed_attempts": events.height - latency.null_count(),
         "unpriced_attempts": cost.null_count(),
-        "cost_usd": cost.sum() or Decimal(0),
-        "inferred_cost_usd": inferred["cost_usd"].sum() or Decimal(0),
+        "cost_usd": Decimal(cost.sum() or 0),
+        "inferred_cost_usd": Decimal(inferred["cost_usd"].sum() or 0),
     }
 
 

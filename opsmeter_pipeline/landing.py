@@ -80,7 +80,8 @@ def find_candidates(
     A file looks the same as before if its size and modification time do; it is passed over,
     unless a plain `.jsonl` still has an unfinished last line.
     """
-    candidates, findings = [], []
+    candidates: list[Candidate] = []
+    findings: list[Finding] = []
     for landed in listing:
         known, form = taken.get(landed.file), format_of(landed.file)
         if known and _is_settled(landed, known):

@@ -157,6 +157,7 @@ def build_damage_findings(
         slices: the plan.
         now: when it was found (UTC).
     """
+    found: list[tuple[int, str]] = damages.rows()
     rows = [
         {
             "file": slices[index].file,
@@ -166,7 +167,7 @@ def build_damage_findings(
             "modified_at": slices[index].modified_at,
             "found_at": now,
         }
-        for index, why in damages.iter_rows()
+        for index, why in found
     ]
     return pl.DataFrame(rows, schema=LANDING_FINDINGS.schema)
 

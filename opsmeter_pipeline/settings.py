@@ -5,6 +5,7 @@ option, environment variable, `opsmeter.toml` in the working folder, default.
 """
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -85,9 +86,9 @@ def load_settings(**options: object) -> Settings:
     Raises:
         SettingsError: a value cannot be used; the text names it.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = Settings(**given)  # type: ignore[arg-type]
+        settings = Settings(**given)
     except ValidationError as exc:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
         raise SettingsError(_SOURCES, problems) from exc

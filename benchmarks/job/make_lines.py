@@ -62,7 +62,7 @@ def write_lines(
         bad_share: Share of lines that break one rule of the contract, the same in every file.
     """
     out.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for number, start in enumerate(range(0, lines, LINES_PER_FILE)):
         rows = pl.int_range(start, min(start + LINES_PER_FILE, lines), dtype=pl.UInt64, eager=True)
         frame = _with_origins(rows.to_frame("row"), start, seed=seed)

@@ -9,10 +9,10 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -63,7 +63,7 @@ def to_json_value(value: object) -> object:
         return f"{value:f}"
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def _finite(document: object) -> object:
@@ -71,9 +71,10 @@ def _finite(document: object) -> object:
     if isinstance(document, float):
         return document if math.isfinite(document) else None
     if isinstance(document, Mapping):
-        return {str(name): _finite(value) for name, value in document.items()}
+        members = cast("Mapping[object, object]", document)
+        return {str(name): _finite(value) for name, value in members.items()}
     if isinstance(document, list | tuple):
-        return [_finite(value) for value in document]
+        return [_finite(value) for value in cast("Sequence[object]", document)]
     return document
 
 

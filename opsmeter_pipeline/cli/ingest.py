@@ -40,14 +40,14 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
         err.print(f"[yellow]{finding['finding']}:[/yellow] {named}", soft_wrap=True)
 
 
-def take_all_waiting(settings: Settings) -> dict[str, object]:
+def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
     """Run the job until nothing waits; return the sums of what it took.
 
     Raises:
         RunFailedError: a run failed; what earlier runs published stays.
     """
     home = open_home(settings)
-    ledger: dict[str, object] = dict.fromkeys((*_SUMMED, "batches", "files"), 0)
+    ledger: dict[str, int | Decimal] = dict.fromkeys((*_SUMMED, "batches", "files"), 0)
     ledger |= {"cost_usd": Decimal(0), "unpriced_events": 0}
     with open_instance(settings) as instance:
         for day in _days_waiting(home):
@@ -88,13 +88,12 @@ def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> st
         failed = [event for event in result.all_events if event.is_step_failure]
         data = failed[0].step_failure_data.error if failed else None
         why = (data.cause or data).message if data else "see the run's log"
-        raise RunFailedError(
-            result.run_id, failed[0].step_key if failed else "the run", why.strip()
-        )
+        step = failed[0].step_key if failed else None
+        raise RunFailedError(result.run_id, step or "the run", why.strip())
     return result.run_id
 
 
-def _taken_by(home: HomeResource, run_id: str) -> dict[str, object]:
+def _taken_by(home: HomeResource, run_id: str) -> dict[str, int | Decimal]:
     sums = ", ".join(
         f"coalesce(sum({name}), 0)::BIGINT AS {name}"
         for name in (*_SUMMED, "files", "unpriced_events")

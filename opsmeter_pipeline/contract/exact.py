@@ -23,7 +23,7 @@ MAX_DEPTH = 100
 """How deep a line may nest: fixed, so that it does not depend on the interpreter's stack."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
-_KIND_OF_VALUE = {
+_KIND_OF_VALUE: dict[type[object], str] = {
     str: "text", int: "a whole number", float: "a number with a fraction", bool: "true or false",
     list: "an array", dict: "an object",
 }  # fmt: skip
@@ -99,17 +99,23 @@ def _unknown_fields(line: str) -> str:
 
     A null says nothing and is left out, as it is for known fields.
     """
-    members, position = [], _SPACE.match(line, line.index("{") + 1).end()
+    members: list[str] = []
+    position = _after_space(line, line.index("{") + 1)
     while line[position] == '"':
-        name, colon = json.decoder.scanstring(line, position + 1)
-        start = _SPACE.match(line, line.index(":", colon) + 1).end()
+        name, colon = _DECODER.raw_decode(line, position)
+        start = _after_space(line, line.index(":", colon) + 1)
         _, end = _DECODER.raw_decode(line, start)
         if name not in _FIELDS and line[start:end] != "null":
             members.append(f"{json.dumps(name, ensure_ascii=False)}:{line[start:end]}")
-        position = _SPACE.match(line, end).end()
+        position = _after_space(line, end)
         if line[position] == ",":
-            position = _SPACE.match(line, position + 1).end()
+            position = _after_space(line, position + 1)
     return "{" + ",".join(members) + "}"
+
+
+def _after_space(line: str, position: int) -> int:
+    found = _SPACE.match(line, position)
+    return found.end() if found else position
 
 
 def _read_object(line: str | None) -> dict[str, Any]:

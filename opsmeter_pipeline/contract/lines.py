@@ -13,7 +13,9 @@ from opsmeter_pipeline.contract.shape import find_regular
 from opsmeter_pipeline.model.landed import Part
 from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE
 
-RAW_SCHEMA = {field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE}
+RAW_SCHEMA: dict[str, pl.DataType] = {
+    field.name: pl.Int64() if field.kind == "count" else pl.String() for field in WIRE
+}
 _PLACE = {"slice_index": pl.UInt32(), "line_number": pl.Int64()}
 
 
@@ -92,7 +94,8 @@ def _scan(text: bytes) -> pl.Series:
 
 def _blank_unreadable(text: bytes) -> tuple[bytes, list[int]]:
     """Return the bytes with every line that is no UTF-8 emptied, and where those were."""
-    lines, unreadable = text.split(b"\n"), []
+    lines = text.split(b"\n")
+    unreadable: list[int] = []
     for position, line in enumerate(lines):
         try:
             line.decode()

@@ -34,7 +34,7 @@ def read_rows(rows: pl.DataFrame) -> pl.DataFrame:
     attempt, null where `status` is none that the contract knows.
     """
     rows = rows.with_columns(pl.col(DIMENSIONS).cast(pl.Categorical))
-    read = []
+    read: list[pl.Series] = []
     for column in INSTANTS:
         instant = _read_instants(rows[column])
         is_bad = rows[column].is_not_null() & instant.is_null()
@@ -57,10 +57,10 @@ def _read_uniform(text: pl.Series) -> pl.Series:
 
     Date, second and fraction apart take a fifth of the time of the parser for any RFC 3339.
     """
-    size = text.str.len_bytes()
+    sizes = text.str.len_bytes().unique().drop_nulls().to_list()
     shortest = len("2026-01-01T00:00:00Z")
-    digits = None if size.min() is None else _FRACTION_DIGITS.get(size.min() - shortest)
-    if digits is None or size.min() != size.max() or not text.str.ends_with("Z").all():
+    digits = _FRACTION_DIGITS.get(sizes[0] - shortest) if len(sizes) == 1 else None
+    if digits is None or not text.str.ends_with("Z").all():
         return pl.repeat(None, len(text), dtype=INSTANT, eager=True)
     second = text.str.slice(0, shortest - 1).str.to_datetime(_SECOND, time_unit="us", strict=False)
     second = second.dt.replace_time_zone("UTC")
@@ -87,8 +87,8 @@ def _find_blanks(text: pl.Series) -> pl.Series:
         distinct = text.unique().drop_nulls().cast(pl.String)
         blank = distinct.filter(distinct.str.strip_chars() == "")
         return none if blank.is_empty() else text.is_in(blank.implode()).fill_null(value=False)
-    least, greatest = text.min(), text.max()
-    if least is None or (least > "!" and greatest < "\x7f"):  # each begins with a visible letter
+    # Most texts begin with a visible ASCII letter, which is seen in a tenth of the time.
+    if ((text >= "!") & (text < "\x7f")).all():
         return none
     return (text.str.strip_chars() == "").fill_null(value=False)
 

@@ -53,7 +53,8 @@ def redact_line(line: str) -> str:
 
 
 def _redact(text: str, kept: re.Pattern[str]) -> str:
-    masked, start = [], 0
+    masked: list[str] = []
+    start = 0
     for found in kept.finditer(text):
         masked += [_mask(text[start : found.start()]), found[0]]
         start = found.end()

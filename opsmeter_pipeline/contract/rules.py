@@ -5,10 +5,11 @@ list. Rules that can only be seen in a line's text stand in `contract.exact`. A 
 several rules is filed under the first in this order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
+from typing import cast
 
 import pandera.polars as pa
 import polars as pl
@@ -223,7 +224,7 @@ def _find_failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     try:
         build_contract(rules).validate(rows, lazy=True)
     except pa.errors.SchemaErrors as found:
-        failures = found.failure_cases
+        failures = cast("pl.DataFrame", found.failure_cases)
     else:
         return pl.DataFrame(schema={"row": pl.UInt32, "check": pl.String})
     if failures["index"].null_count():  # a column's failure has no row
@@ -232,7 +233,7 @@ def _find_failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     return failures.select(pl.col("index").cast(pl.UInt32).alias("row"), "check")
 
 
-def _select(rule: Rule):  # noqa: ANN202 - a closure for Pandera
+def _select(rule: Rule) -> Callable[[pa.PolarsData], pl.LazyFrame]:
     return lambda data: data.lazyframe.select(rule.holds.fill_null(value=False).alias(rule.name))
 
 

@@ -24,5 +24,5 @@ class Verdict:
 
     passed: bool
     summary: str
-    figures: Mapping[str, int | str] = field(default_factory=dict)
+    figures: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
     culprits: Sequence[Mapping[str, object]] = ()

@@ -81,8 +81,8 @@ def to_result(verdict: Verdict, *, blocking: bool, name: str | None = None) -> d
     )
 
 
-def _plain(culprit: object) -> dict[str, object]:
+def _plain(culprit: Mapping[str, object]) -> dict[str, int | str]:
     return {
         name: value if isinstance(value, int | str) else str(value)
-        for name, value in dict(culprit).items()
-    }  # type: ignore[call-overload]
+        for name, value in culprit.items()
+    }

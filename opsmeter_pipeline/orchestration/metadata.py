@@ -3,7 +3,7 @@
 Add here how a frame or table is described; what is described stands in `model.tables`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import polars as pl
@@ -12,6 +12,8 @@ from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.storage.lake import sql_type
 
 OWNER = "team:opsmeter"
+Figure = dg.MetadataValue | int | str
+"""What a run reports about a frame by name: a number, a text, or a page to unfold."""
 
 
 def table_schema(table: Table) -> dg.TableSchema:
@@ -29,10 +31,11 @@ def table_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def table_spec(table: Table, *, group: str, **options: object) -> dg.AssetSpec:
+def table_spec(table: Table, *, group: str, deps: Sequence[str] = ()) -> dg.AssetSpec:
     """Return the spec of a table of the warehouse, described from the column catalogue."""
     return dg.AssetSpec(
         table.name,
+        deps=deps,
         description=f"{table.grain}\n\nColumns: {', '.join(table.schema)}.",
         group_name=group,
         kinds={"ducklake", "table"},
@@ -40,11 +43,10 @@ def table_spec(table: Table, *, group: str, **options: object) -> dg.AssetSpec:
             "dagster/table_name": f"lake.main.{table.name}",
             "dagster/column_schema": table_schema(table),
         },
-        **options,  # type: ignore[arg-type]
     )
 
 
-def rows_metadata(rows: int, figures: Mapping[str, int | str] | None = None) -> dict[str, object]:
+def rows_metadata(rows: int, figures: Mapping[str, Figure] | None = None) -> dict[str, Figure]:
     """Return the metadata of a written frame: its row count, and figures behind it."""
     return {"dagster/row_count": rows, **(figures or {})}
 

@@ -17,7 +17,9 @@ from opsmeter_pipeline.storage.staging import Staging
 from opsmeter_pipeline.views import VIEWS
 
 
-class HomeResource(dg.ConfigurableResource):
+class HomeResource(
+    dg.ConfigurableResource  # pyright: ignore[reportMissingTypeArgument] - it provides itself
+):
     """A home folder: landing, staging and warehouse.
 
     Attributes:

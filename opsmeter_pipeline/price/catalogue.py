@@ -8,7 +8,7 @@ becomes rows that say so themselves. Reading the package is `storage.price_book`
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
@@ -70,7 +70,8 @@ def _entries(prices: Any) -> Sequence[_Entry]:  # noqa: ANN401 - one ModelPrice 
     """Return the entries with their validity; a later dated entry ends the ones before it."""
     if not isinstance(prices, list):
         return [_Entry(0, None, None, None, None, vars(prices))]
-    starts = [_start_of(entry.constraint) for entry in prices]
+    entries = cast("list[Any]", prices)
+    starts = [_start_of(entry.constraint) for entry in entries]
     return [
         _Entry(
             priority,
@@ -80,7 +81,7 @@ def _entries(prices: Any) -> Sequence[_Entry]:  # noqa: ANN401 - one ModelPrice 
             getattr(entry.constraint, "end_time", None),
             vars(entry.prices),
         )
-        for priority, entry in enumerate(prices)
+        for priority, entry in enumerate(entries)
     ]
 
 

@@ -76,5 +76,5 @@ def _encode_parquet(records: Sequence[Payload]) -> bytes:
 
 
 def _columns_of(records: Sequence[Payload]) -> dict[str, type[pl.DataType]]:
-    present = set().union(*records)
+    present = set[str]().union(*records)
     return {field.name: _DTYPE_BY_KIND[field.kind] for field in WIRE if field.name in present}

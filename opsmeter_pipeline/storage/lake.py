@@ -8,7 +8,7 @@ each reader sees whole batches only, because a batch is one transaction.
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -31,7 +31,7 @@ TRIES = 12
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
-_SQL_TYPE = {
+_SQL_TYPE: dict[type[pl.DataType], str] = {
     pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Boolean: "BOOLEAN",
     pl.Date: "DATE", pl.Time: "TIME", pl.Datetime: "TIMESTAMPTZ",
 }  # fmt: skip
@@ -51,7 +51,7 @@ class QueryResult(NamedTuple):
     def to_dicts(self) -> list[dict[str, object]]:
         """Return the rows by column name; of a repeated name, the second is `name_2`."""
         seen: dict[str, int] = {}
-        names = []
+        names: list[str] = []
         for column in self.columns:
             seen[column] = seen.get(column, 0) + 1
             names.append(column if seen[column] == 1 else f"{column}_{seen[column]}")
@@ -113,7 +113,7 @@ class Lake:
         raise WarehouseBusyError(TRIES)
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
         """Yield a connection whose current schema is the warehouse's `main`, in UTC.
 
         Raises:

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any
 
 import fsspec
 import xxhash
@@ -147,7 +147,7 @@ class Landing:
     def _open(self, file: str) -> IO[bytes]:
         return self._fs.open(f"{self._base}/{file}", "rb")
 
-    def _modified_at(self, info: dict) -> datetime:
+    def _modified_at(self, info: dict[str, Any]) -> datetime:
         told = next(
             info[key]
             for key in ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -185,7 +185,9 @@ class ChunkReader:
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks; the blocks of one slice stay in order."""
-        number, blocks, parts, size = 0, [], [], 0
+        blocks: list[bytes] = []
+        parts: list[Part] = []
+        number = size = 0
         for index, block, first_line_number in self._blocks():
             blocks.append(block)
             parts.append(Part(index, first_line_number, block.count(b"\n")))
@@ -229,7 +231,7 @@ class _Digest(io.RawIOBase):
         self.left -= len(block)
         return block
 
-    def readinto(self, buffer: memoryview) -> int:  # what a buffered reader on top calls
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - a buffered reader on top calls it, with a memoryview only
         block = self.read(len(buffer))
         buffer[: len(block)] = block
         return len(block)

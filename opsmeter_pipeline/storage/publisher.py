@@ -135,4 +135,6 @@ def _targets(lake: Lake, publication: Publication, table: Table) -> list[Path]:
 
 
 def _count_rows(paths: Sequence[Path]) -> int:
-    return pl.scan_parquet(paths, glob=False).select(pl.len()).collect().item() if paths else 0
+    if not paths:
+        return 0
+    return pl.scan_parquet(list(paths), glob=False).select(pl.len()).collect().item()

@@ -7,6 +7,7 @@ query is therefore parsed first and the functions it names are looked at.
 
 import json
 from collections.abc import Iterator
+from typing import cast
 
 import duckdb
 
@@ -50,10 +51,12 @@ def refuse_side_effects(con: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def _functions(node: object) -> Iterator[str]:
     if isinstance(node, dict):
-        if isinstance(node.get("function_name"), str):
-            yield node["function_name"].lower()
-        for child in node.values():
+        members = cast("dict[str, object]", node)
+        name = members.get("function_name")
+        if isinstance(name, str):
+            yield name.lower()
+        for child in members.values():
             yield from _functions(child)
     elif isinstance(node, list):
-        for child in node:
+        for child in cast("list[object]", node):
             yield from _functions(child)

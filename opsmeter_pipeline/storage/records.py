@@ -12,7 +12,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import IO
 
 import polars as pl
 from backports import zstd
@@ -68,12 +67,15 @@ def _read_plain(stored: io.RawIOBase, size: int) -> tuple[bytes, None]:
     return stored.read(size) or b"", None
 
 
-def _read_pieces(text: IO[bytes], size: int) -> tuple[bytes, BaseException | None]:
+def _read_pieces(
+    text: gzip.GzipFile | zstd.ZstdFile, size: int
+) -> tuple[bytes, BaseException | None]:
     """Return up to that many bytes and what kept it from more: nothing read before is lost."""
-    pieces, left = [], size
+    pieces: list[bytes] = []
+    left = size
     while left > 0:
         try:
-            piece = text.read1(min(left, _BUFFER_BYTES))  # type: ignore[attr-defined]
+            piece = text.read1(min(left, _BUFFER_BYTES))
         except DAMAGE as exc:
             return b"".join(pieces), exc
         if not piece:
@@ -145,7 +147,7 @@ def _csv_cells(line: str) -> list[str] | None:
     """Return the cells of a line, or None if it is no CSV."""
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     try:
-        return next(csv.reader([line], strict=True), [])
+        return next(csv.reader([line], strict=True), list[str]())
     except csv.Error:
         return None
 

@@ -64,7 +64,7 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
     candidates, findings = find_candidates(landing.list_files(), taken)
     limit_bytes = settings.batch_bytes
     settled_before = now - timedelta(seconds=settings.settle_seconds)
-    measured = []
+    measured: list[tuple[Candidate, int]] = []
     for one in candidates:
         is_settled = one.landed.modified_at < settled_before
         try:
@@ -110,7 +110,8 @@ def _prove_unchanged(
     Of a file that was taken before, only a plain `.jsonl` may go on, and only if the bytes that
     were taken are still what they were.
     """
-    good, findings = [], list(survey.findings)
+    good: list[tuple[Candidate, int]] = []
+    findings = list(survey.findings)
     for candidate, end in survey.measured:
         size = candidate.landed.size_bytes
         if not candidate.is_known:
