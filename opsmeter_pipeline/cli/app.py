@@ -5,6 +5,8 @@ With `--json` a command prints one JSON document on standard output and nothing 
 everything for a person to watch goes to standard error.
 """
 
+import atexit
+import gc
 import json
 import math
 import sys
@@ -30,6 +32,9 @@ Landing = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
+_COLLECT_AFTER = 100_000
+"""How many new objects start a search for garbage. With Python's 700 it goes through all that was
+imported again and again, and at the exit once more: a fifth of the time of a small run."""
 _GAP = 3
 """Columns a table spends between two of its cells."""
 
@@ -39,6 +44,8 @@ err = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
+    gc.set_threshold(_COLLECT_AFTER)
+    atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
     from opsmeter_pipeline.cli.commands import app
 
     try:
