@@ -18,6 +18,7 @@ from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.publish import count_rows, order_batches
 from opsmeter_pipeline.storage.ledger import read_known_events
+from opsmeter_pipeline.storage.parallel import map_bounded
 
 
 @dg.asset(
@@ -40,7 +41,9 @@ def identity_verdicts(
     replaced = staging.read("replayed")["batch_id"].to_list()
     known = read_known_events(home.lake, staging, ids=ids, columns=KNOWN, replaced=replaced)
     marked = zip(parts, mark_candidates(ids, known), strict=True)
-    candidates = pl.concat(staging.read_events(part).filter(mask) for part, mask in marked)
+    candidates = pl.concat(
+        map_bounded(lambda one: staging.read_events(one[0]).filter(one[1]), marked)
+    )
     verdicts = identify_batches(order_batches(candidates, slices), known)
     removed = {
         name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")

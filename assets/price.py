@@ -30,7 +30,8 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     """Load the installed price list if it is new, and resolve names not asked for before."""
     staging, book, now = home.staging(context.run.run_id), home.price_book(), utc_now()
     rows = ensure_catalogue(home.lake, book, staging, now=now)
-    named = (staging.read_events(p, NAMES).unique() for p in staging.event_parts("judged_events"))
+    parts = staging.event_parts("judged_events")
+    named = map_bounded(lambda part: staging.read_events(part, NAMES).unique(), parts)
     names = pl.concat(named).unique().cast(pl.String)
     resolutions = resolve_names(home.lake, book, staging, names=names, now=now)
     prices = read_prices(home.lake, book, resolutions=resolutions)

@@ -7,7 +7,6 @@ batches published arrives as `known`.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import polars as pl
 
@@ -55,11 +54,11 @@ def mark_candidates(ids: Sequence[pl.Series], known: pl.DataFrame) -> list[pl.Se
         ids: `external_request_id` of the staged events, part by part.
         known: all published events of these ids.
     """
-    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(part.hash() for part in ids)])
-    is_known = hashes.is_in(known[REQUEST_ID].hash().implode())
-    is_candidate = hashes.is_duplicated() | is_known
-    starts = accumulate((len(part) for part in ids), initial=0)
-    return [is_candidate.slice(start, len(part)) for start, part in zip(starts, ids, strict=False)]
+    hashes = [part.hash() for part in ids]
+    seen = pl.concat([pl.Series("id", dtype=pl.UInt64), *hashes]).to_frame("id").lazy()
+    repeated = seen.group_by("id").len().filter(pl.col("len") > 1).collect(engine="streaming")
+    wanted = pl.concat([repeated["id"], known[REQUEST_ID].hash()]).implode()
+    return [part.is_in(wanted) for part in hashes]
 
 
 def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     home: Path = Path(".opsmeter")
     landing: str | None = None
     batch_bytes: int = Field(default=1536 * 1024**2, gt=0)
-    chunk_bytes: int = Field(default=16 * 1024**2, ge=1024)
+    chunk_bytes: int = Field(default=32 * 1024**2, ge=1024)
     settle_seconds: int = Field(default=300, ge=0)
     port: int = Field(default=3000, gt=0, lt=65536)
 

@@ -5,14 +5,12 @@ lines, whatever the format. CSV and Parquet records become JSON lines here (`sto
 so that one contract judges them all. What to take is decided by the `landing` stage.
 """
 
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
 import fsspec
-import xxhash
 
 from opsmeter_pipeline.landing import Candidate
 from opsmeter_pipeline.model.errors import (
@@ -22,6 +20,7 @@ from opsmeter_pipeline.model.errors import (
 )
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
 from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
+from opsmeter_pipeline.storage.window import Window
 
 _BLOCK_BYTES = 1 << 20
 _BOM = (b"\xef\xbb\xbf",)
@@ -101,14 +100,16 @@ class Landing:
         try:
             with self._open(file) as source:
                 source.seek(byte_start)
-                digest = _Digest(source, byte_end - byte_start)
-                while digest.read(_BLOCK_BYTES):
+                window = Window(source, byte_end - byte_start)
+                while window.read(_BLOCK_BYTES):
                     pass
         except FileNotFoundError:
             return None
-        return digest.hexdigest() if digest.left == 0 else None
+        return window.hexdigest() if window.left == 0 else None
 
-    def read_slice(self, one: Slice, *, block_bytes: int) -> Iterator[bytes]:
+    def read_slice(
+        self, one: Slice, *, block_bytes: int
+    ) -> Generator[bytes, None, tuple[str, str | None]]:
         """Yield the slice's records as JSON lines, in blocks of whole lines of about that size.
 
         The generator's return value is `(checksum, damage)`: what the stored bytes summed up to,
@@ -125,24 +126,24 @@ class Landing:
         with source:
             is_mid_line = _is_mid_line(source, one.byte_start)
             source.seek(one.byte_start)
-            digest = _Digest(source, one.byte_end - one.byte_start)
+            window = Window(source, one.byte_end - one.byte_start)
             damage = None
             try:
                 yield from read_json_lines(
-                    digest,
+                    window,
                     one.format,
                     block_bytes=block_bytes,
                     left_over=_LINE_ENDS if is_mid_line else _BOM if one.byte_start == 0 else (),
                 )
             except DAMAGE as exc:
                 damage = f"{type(exc).__name__}: {exc}"
-            while digest.read(_BLOCK_BYTES):
+            while window.read(_BLOCK_BYTES):
                 pass
-        if digest.left:
-            raise SliceChangedError(one.file, f"it is {digest.left} bytes shorter than listed")
-        if one.checksum not in (None, digest.hexdigest()):
+        if window.left:
+            raise SliceChangedError(one.file, f"it is {window.left} bytes shorter than listed")
+        if one.checksum not in (None, window.hexdigest()):
             raise SliceChangedError(one.file, "its bytes are not those that were taken first")
-        return digest.hexdigest(), damage
+        return window.hexdigest(), damage
 
     def _open(self, file: str) -> IO[bytes]:
         return self._fs.open(f"{self._base}/{file}", "rb")
@@ -188,17 +189,17 @@ class ChunkReader:
         blocks: list[bytes] = []
         parts: list[Part] = []
         number = size = 0
-        for index, block, first_line_number in self._blocks():
+        for block, part in self._blocks():
             blocks.append(block)
-            parts.append(Part(index, first_line_number, block.count(b"\n")))
+            parts.append(part)
             size += len(block)
-            if size >= self._chunk_bytes:
+            if size > self._chunk_bytes // 2:  # a large block is not copied to join another
                 yield Chunk(number, _join(blocks), parts)
                 number, blocks, parts, size = number + 1, [], [], 0
         if blocks or number == 0:  # a run without lines has one empty chunk, not a special case
             yield Chunk(number, _join(blocks), parts)
 
-    def _blocks(self) -> Iterator[tuple[int, bytes, int]]:
+    def _blocks(self) -> Iterator[tuple[bytes, Part]]:
         for index, one in enumerate(self._slices):
             line_number = one.first_line_number
             blocks = self._landing.read_slice(one, block_bytes=self._chunk_bytes)
@@ -208,36 +209,12 @@ class ChunkReader:
                 except StopIteration as end:
                     checksum, damage = end.value
                     break
-                yield index, block, line_number
-                line_number += block.count(b"\n")
+                lines = block.count(b"\n")
+                yield block, Part(index, line_number, lines)
+                line_number += lines
             self.checksums.append(checksum)
             if damage:
                 self.damages[index] = damage
-
-
-class _Digest(io.RawIOBase):
-    """A window of a file that sums up the bytes read through it."""
-
-    def __init__(self, source: IO[bytes], size: int) -> None:
-        self._source, self.left = source, size
-        self._hash = xxhash.xxh3_128()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._source.read(self.left if size < 0 else min(size, self.left))
-        self._hash.update(block)
-        self.left -= len(block)
-        return block
-
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - a buffered reader on top calls it, with a memoryview only
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
 
 
 def _join(blocks: list[bytes]) -> bytes:

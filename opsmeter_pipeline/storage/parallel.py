@@ -19,7 +19,7 @@ def map_bounded(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]
 
     An exception of one item is raised where its result would stand.
     """
-    workers = min(os.cpu_count() or 1, 4)
+    workers = min(os.cpu_count() or 1, 4) + 1  # one more, for when one waits for disk
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Out]] = deque()
         for item in items:

@@ -18,6 +18,7 @@ from backports import zstd
 
 from opsmeter_pipeline.model.landed import Format
 from opsmeter_pipeline.model.wire import WIRE
+from opsmeter_pipeline.storage.window import Window
 
 DAMAGE = (
     EOFError,
@@ -36,7 +37,7 @@ _MAX_CELL_CHARACTERS = 2**31 - 1
 
 
 def read_json_lines(
-    stored: io.RawIOBase, form: Format, *, block_bytes: int, left_over: Sequence[bytes]
+    stored: Window, form: Format, *, block_bytes: int, left_over: Sequence[bytes]
 ) -> Iterator[bytes]:
     """Yield the records of a stored file as JSON lines, in blocks that end with a line feed.
 
@@ -63,8 +64,8 @@ def read_json_lines(
     yield from _csv_lines(blocks) if form == "csv" else blocks
 
 
-def _read_plain(stored: io.RawIOBase, size: int) -> tuple[bytes, None]:
-    return stored.read(size) or b"", None
+def _read_plain(stored: Window, size: int) -> tuple[bytes, None]:
+    return stored.read_lines(size), None
 
 
 def _read_pieces(
@@ -102,7 +103,8 @@ def _whole_lines(
             break
         cut = block.rfind(b"\n") + 1
         if cut:
-            yield b"".join((pending, memoryview(block)[:cut]))
+            is_whole = cut == len(block) and not pending
+            yield block if is_whole else b"".join((pending, memoryview(block)[:cut]))
             pending = block[cut:]
         else:
             pending += block
@@ -160,7 +162,7 @@ def _csv_value(name: str, cell: str) -> str | int:
     return int(cell) if name in _NUMERIC and _INTEGER.fullmatch(cell) else cell
 
 
-def _parquet_lines(stored: io.RawIOBase) -> Iterator[bytes]:
+def _parquet_lines(stored: Window) -> Iterator[bytes]:
     """Yield Parquet rows as JSON lines."""
     frame = pl.scan_parquet(io.BytesIO(stored.read()))
     schema = frame.collect_schema()
