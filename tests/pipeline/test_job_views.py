@@ -76,6 +76,28 @@ def test_every_cut_sums_up_to_the_events_to_the_last_decimal(
     assert viewed.value("SELECT sum(cost_usd) FROM events") == Decimal("0.0515")
 
 
+def test_a_day_without_production_shows_zeros_and_no_ratios(make_home: MakeHome) -> None:
+    home = make_home()
+    home.land("a.jsonl", jsonl(payload("x1", dataMode="test")))
+    assert home.take_all() == 1
+    assert home.rows(
+        """SELECT requests, attempts, redeliveries, cost_usd, inferred_cost_usd, input_tokens,
+            unpriced_attempts, failures, left_out_attempts, left_out_cost_usd FROM overview"""
+    ) == [(0, 0, 0, Decimal(0), Decimal(0), 0, 0, 0, 1, Decimal("0.0035"))]
+    assert home.rows(
+        """SELECT share_of_cost, cost_per_request_usd, unpriced_share, tokens_per_request,
+            error_share, latency_p50_ms, latency_p95_ms FROM overview"""
+    ) == [(None,) * 7]
+    assert [home.rows(f"FROM {view}") for view in VIEWS[1:]] == [[], [], []]
+
+
+def test_a_day_is_a_utc_day_whatever_the_readers_time_zone(viewed: PipelineHome) -> None:
+    sql = "SELECT day::VARCHAR, attempts, latency_p95_ms IS NULL FROM overview"
+    with viewed.resource.lake.connect(read_only=True) as con:
+        con.execute("SET TimeZone = 'Pacific/Kiritimati'")  # 14 hours ahead: there it is the 11th
+        assert con.execute(sql).fetchall() == [("2025-03-10", 3, False)]
+
+
 def test_percentiles_are_within_their_stated_error(viewed: PipelineHome) -> None:
     p50 = viewed.value("SELECT latency_p50_ms FROM top_endpoints WHERE endpoint_tag = 'doc.sum'")
     assert p50 == pytest.approx(250, rel=0.0101)
