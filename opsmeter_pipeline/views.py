@@ -8,27 +8,42 @@ it leaves out. They read cubes, never events, so they stay quick as history grow
 from dataclasses import dataclass
 
 from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
+from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
+from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, USERS_DAILY
 
 _PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 
 
 @dataclass(frozen=True)
-class View:
-    """One view.
+class View(Table):
+    """One view: described as a table is, and derived when it is read.
 
     Attributes:
-        name: its name in schema `main`.
-        meaning: what a row is and for which question.
         sql: the query behind it.
         reads: the tables it reads.
     """
 
-    name: str
-    meaning: str
     sql: str
     reads: tuple[str, ...]
 
 
+_MEASURES = (
+    *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries", "cost_usd"),
+    ratio("share_of_cost", "Part of the cost of the view's rows, 0 to 1; null if all cost is 0."),
+    ratio("cost_per_request_usd", "`cost_usd` by `requests`, in USD; null without a request."),
+    *ATTRIBUTION_HOURLY.pick("inferred_cost_usd", "unpriced_attempts"),
+    ratio("unpriced_share", "`unpriced_attempts` by `attempts`, 0 to 1; null without an attempt."),
+    *ATTRIBUTION_HOURLY.pick("input_tokens", "cache_read_tokens", "output_tokens"),
+    ratio("tokens_per_request", "Input and output tokens by `requests`; null without a request."),
+    *ATTRIBUTION_HOURLY.pick("failures"),
+    ratio("error_share", "`failures` by `attempts`, 0 to 1; null without an attempt."),
+    ratio(
+        "latency_p50_ms", "Median latency, within 1 %, of a user within 18 %; null if none told."
+    ),
+    ratio("latency_p95_ms", "95th percentile of latency, within the same; null if none told."),
+    count("left_out_attempts", "Attempts outside production, in no other column."),
+    money("left_out_cost_usd", "Cost of the attempts that are left out."),
+)
 _RANKED = "with production traffic, the costliest first; one without has no row."
 _COUNT, _MONEY = "BIGINT", "DECIMAL(38,18)"
 _SUMS = {
@@ -129,18 +144,21 @@ VIEWS: tuple[View, ...] = (
     View(
         "overview",
         "One row per UTC day: cost, requests, tokens, errors, latency, and what is left out.",
+        (*USERS_DAILY.pick("day"), *_MEASURES),
         _overview(),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "top_endpoints",
         "One row per endpoint " + _RANKED,
+        (*ATTRIBUTION_HOURLY.pick("endpoint_tag"), *_MEASURES),
         _ranking("endpoint_tag", cube="attribution_hourly", histogram="latency_hourly"),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "top_users",
         "One row per tenant and user " + _RANKED,
+        (*USERS_DAILY.pick("tenant_id", "user_id"), *_MEASURES),
         _ranking(
             "tenant_id, user_id",
             cube="users_daily",
@@ -152,6 +170,7 @@ VIEWS: tuple[View, ...] = (
     View(
         "prompt_versions",
         "One row per endpoint and prompt version " + _RANKED,
+        (*ATTRIBUTION_HOURLY.pick("endpoint_tag", "prompt_version"), *_MEASURES),
         _ranking(
             "endpoint_tag, prompt_version",
             cube="attribution_hourly",
@@ -162,6 +181,15 @@ VIEWS: tuple[View, ...] = (
     View(
         "unpriced_models",
         "One row per provider and model that has attempts without a price, in any environment.",
+        (
+            *ATTRIBUTION_HOURLY.pick("provider", "model"),
+            instant("first_hour_at", "Start of the first UTC hour in which it occurred."),
+            instant("last_hour_at", "Start of the last UTC hour in which it occurred."),
+            *ATTRIBUTION_HOURLY.pick(
+                "unpriced_attempts", "attempts", "input_tokens", "output_tokens"
+            ),
+            count("tenants", "Different tenants that called it."),
+        ),
         """
         SELECT provider, model, min(hour_at) AS first_hour_at, max(hour_at) AS last_hour_at,
             sum(unpriced_attempts)::BIGINT AS unpriced_attempts,
