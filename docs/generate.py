@@ -19,6 +19,10 @@ _KINDS = {
     "status": "text or HTTP code",
     "instant": "RFC 3339 with offset, or epoch milliseconds",
 }
+_NARROWER = {
+    "attempt": "whole number, 1 to 2^40",
+    "totalTokens": "whole number, `inputTokens` + `outputTokens`",
+}
 _TABLES = """# Tables and views
 
 Schema `main` of the DuckLake. All times are UTC. A column's unit is in its name; one that can be
@@ -88,7 +92,10 @@ def _named(names: tuple[str, ...]) -> str:
 
 
 def _contract_page() -> str:
-    fields = [(f"`{f.name}`", _KINDS[f.kind], "required" if f.required else "") for f in WIRE]
+    fields = [
+        (f"`{f.name}`", _NARROWER.get(f.name, _KINDS[f.kind]), "required" if f.required else "")
+        for f in WIRE
+    ]
     rules = [(f"`{name}`", meaning) for name, meaning in MEANINGS.items()]
     return _CONTRACT.format(
         fields=_table(("field", "type", ""), fields).strip(),
