@@ -54,6 +54,17 @@ class SettingsError(UsageError):
         super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
 
 
+class PortError(UsageError):
+    """The port of the UI cannot be listened on."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        """Name the port and what is in the way."""
+        super().__init__(
+            f"Port {port} on {host} {why}. Stop that, or choose another port with --port or "
+            f"OPSMETER_PORT."
+        )
+
+
 class WarehouseMissingError(UsageError):
     """A reader asked for a warehouse that nobody has filled yet."""
 
@@ -100,6 +111,17 @@ class WarehouseBusyError(OpsmeterError):
         super().__init__(
             f"The warehouse was busy in {tries} tries to write. Nothing was written. Another "
             f"process holds its catalogue: stop it or run again."
+        )
+
+
+class DagsterEndedError(OpsmeterError):
+    """Dagster ended although nobody had stopped it."""
+
+    def __init__(self, code: int) -> None:
+        """Name its exit code."""
+        super().__init__(
+            f"Dagster ended by itself, with exit code {code}. What it said stands above; what was "
+            f"published stays. Mend the cause and run `opsmeter up` again."
         )
 
 
