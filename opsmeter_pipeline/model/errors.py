@@ -46,6 +46,17 @@ class LandingAddressError(UsageError):
         super().__init__(f"The landing {landing!r} cannot be opened: {why}.")
 
 
+class DemoLandingError(UsageError):
+    """The demo was asked to write its day to an address."""
+
+    def __init__(self, landing: str) -> None:
+        """Name the address."""
+        super().__init__(
+            f"The demo writes files into its landing, and {landing!r} is no folder. Unset "
+            f"OPSMETER_LANDING and `landing` in opsmeter.toml, and use a --home of its own."
+        )
+
+
 class SettingsError(UsageError):
     """A setting or `opsmeter.toml` cannot be used."""
 
