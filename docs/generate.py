@@ -6,6 +6,7 @@ Run `python docs/generate.py` after a change of columns, fields or rules; a test
 from pathlib import Path
 
 from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.tables import TABLES
 from opsmeter_pipeline.model.wire import WIRE
 from opsmeter_pipeline.storage.lake import sql_type
@@ -18,6 +19,20 @@ _KINDS = {
     "status": "text or HTTP code",
     "instant": "RFC 3339 with offset, or epoch milliseconds",
 }
+_NARROWER = {
+    "attempt": "whole number, 1 to 2^40",
+    "totalTokens": "whole number, `inputTokens` + `outputTokens`",
+}
+_TABLES = """# Tables and views
+
+Schema `main` of the DuckLake. All times are UTC. A column's unit is in its name; one that can be
+null is marked.
+"""
+_VIEWS = """## Views
+
+Views read the cubes, never events, so they stay quick as history grows. All but `unpriced_models`
+show production: `data_mode` real and `environment` prod.
+"""
 _CONTRACT = """# The contract
 
 Every line of a landed file ends as event, duplicate, quarantined line or blank. A line that breaks
@@ -54,23 +69,33 @@ def build_pages() -> dict[str, str]:
 
 
 def _tables_page() -> str:
-    pages = ["# Tables and views\n\nAll times are UTC. Schema `main` of the DuckLake.\n"]
-    for table in TABLES:
-        rows = [
-            (f"`{c.name}`", sql_type(c.dtype), "null" if c.nullable else "", c.meaning)
-            for c in table.columns
-        ]
-        pages.append(
-            f"## {table.name}\n\n{table.grain}\n\n"
-            + _table(("column", "type", "", "meaning"), rows)
-        )
-    views = [(f"`{view.name}`", view.meaning, ", ".join(view.reads)) for view in VIEWS]
-    pages.append("## Views\n\n" + _table(("view", "one row is", "reads"), views))
+    pages = [
+        _TABLES,
+        *(_described(table) for table in TABLES),
+        _VIEWS,
+        *(f"{_described(view, heading='###')}\nReads {_named(view.reads)}.\n" for view in VIEWS),
+    ]
     return "\n".join(pages)
 
 
+def _described(table: Table, *, heading: str = "##") -> str:
+    rows = [
+        (f"`{c.name}`", sql_type(c.dtype), "null" if c.nullable else "", c.meaning)
+        for c in table.columns
+    ]
+    columns = _table(("column", "type", "", "meaning"), rows)
+    return f"{heading} {table.name}\n\n{table.grain}\n\n{columns}"
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _contract_page() -> str:
-    fields = [(f"`{f.name}`", _KINDS[f.kind], "required" if f.required else "") for f in WIRE]
+    fields = [
+        (f"`{f.name}`", _NARROWER.get(f.name, _KINDS[f.kind]), "required" if f.required else "")
+        for f in WIRE
+    ]
     rules = [(f"`{name}`", meaning) for name, meaning in MEANINGS.items()]
     return _CONTRACT.format(
         fields=_table(("field", "type", ""), fields).strip(),

@@ -8,46 +8,98 @@ it leaves out. They read cubes, never events, so they stay quick as history grow
 from dataclasses import dataclass
 
 from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
+from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
+from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, USERS_DAILY
 
 _PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 
 
 @dataclass(frozen=True)
-class View:
-    """One view.
+class View(Table):
+    """One view: described as a table is, and derived when it is read.
 
     Attributes:
-        name: its name in schema `main`.
-        meaning: what a row is and for which question.
         sql: the query behind it.
         reads: the tables it reads.
     """
 
-    name: str
-    meaning: str
     sql: str
     reads: tuple[str, ...]
 
 
-def _measures() -> str:
-    """Return the select list of a group's measures; ratios are of production rows only.
+_MEASURES = (
+    *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries", "cost_usd"),
+    ratio("share_of_cost", "Part of the cost of the view's rows, 0 to 1; null if all cost is 0."),
+    ratio("cost_per_request_usd", "`cost_usd` by `requests`, in USD; null without a request."),
+    *ATTRIBUTION_HOURLY.pick("inferred_cost_usd", "unpriced_attempts"),
+    ratio("unpriced_share", "`unpriced_attempts` by `attempts`, 0 to 1; null without an attempt."),
+    *ATTRIBUTION_HOURLY.pick("input_tokens", "cache_read_tokens", "output_tokens"),
+    ratio("tokens_per_request", "Input and output tokens by `requests`; null without a request."),
+    *ATTRIBUTION_HOURLY.pick("failures"),
+    ratio("error_share", "`failures` by `attempts`, 0 to 1; null without an attempt."),
+    ratio(
+        "latency_p50_ms", "Median latency, within 1 %, of a user within 18 %; null if none told."
+    ),
+    ratio("latency_p95_ms", "95th percentile of latency, within the same; null if none told."),
+    count("left_out_attempts", "Attempts outside production, in no other column."),
+    money("left_out_cost_usd", "Cost of the attempts that are left out."),
+)
+_RANKED = "with production traffic, the costliest first; one without has no row."
+_COUNT, _MONEY = "BIGINT", "DECIMAL(38,18)"
+_SUMS = {
+    "requests": _COUNT,
+    "attempts": _COUNT,
+    "redeliveries": _COUNT,
+    "cost_usd": _MONEY,
+    "inferred_cost_usd": _MONEY,
+    "unpriced_attempts": _COUNT,
+    "input_tokens": _COUNT,
+    "cache_read_tokens": _COUNT,
+    "output_tokens": _COUNT,
+    "failures": _COUNT,
+}
+_SHOWN = """
+    requests, attempts, redeliveries, cost_usd,
+    round(cost_usd::DOUBLE / nullif(sum(cost_usd) OVER (), 0)::DOUBLE, 6) AS share_of_cost,
+    round(cost_usd::DOUBLE / nullif(requests, 0), 12) AS cost_per_request_usd,
+    inferred_cost_usd, unpriced_attempts,
+    round(unpriced_attempts / nullif(attempts, 0), 6) AS unpriced_share,
+    input_tokens, cache_read_tokens, output_tokens,
+    round((input_tokens + output_tokens) / nullif(requests, 0), 3) AS tokens_per_request,
+    failures, round(failures / nullif(attempts, 0), 6) AS error_share,
+    latency_p50_ms, latency_p95_ms, left_out_attempts, left_out_cost_usd
+"""
+"""What a group's row shows after its keys; a ratio of nothing is null.
 
-    Token ratios are floats, money per request is the only quotient of money and is shown for
-    reading, rounded to 12 decimals: sums come from `cost_usd`, never from it.
-    """
-    return """
-        sum(requests) FILTER (is_production)::BIGINT AS requests,
-        sum(attempts) FILTER (is_production)::BIGINT AS attempts,
-        sum(redeliveries) FILTER (is_production)::BIGINT AS redeliveries,
-        sum(cost_usd) FILTER (is_production)::DECIMAL(38,18) AS cost_usd,
-        sum(inferred_cost_usd) FILTER (is_production)::DECIMAL(38,18) AS inferred_cost_usd,
-        sum(unpriced_attempts) FILTER (is_production)::BIGINT AS unpriced_attempts,
-        sum(input_tokens) FILTER (is_production)::BIGINT AS input_tokens,
-        sum(cache_read_tokens) FILTER (is_production)::BIGINT AS cache_read_tokens,
-        sum(output_tokens) FILTER (is_production)::BIGINT AS output_tokens,
-        sum(failures) FILTER (is_production)::BIGINT AS failures,
-        sum(attempts) FILTER (NOT is_production)::BIGINT AS left_out_attempts,
-        sum(cost_usd) FILTER (NOT is_production)::DECIMAL(38,18) AS left_out_cost_usd
+Money per request and the shares are the only quotients of money. They are floats for reading,
+rounded: sums come from `cost_usd`, never from them.
+"""
+
+
+def _measures() -> str:
+    """Return the select list of a group's sums: production's, then what is left out; 0 if none."""
+    sums = [_sum(name, kind, of="is_production") for name, kind in _SUMS.items()]
+    left_out = [
+        _sum(name, _SUMS[name], of="NOT is_production", prefix="left_out_")
+        for name in ("attempts", "cost_usd")
+    ]
+    return ", ".join([*sums, *left_out])
+
+
+def _sum(name: str, kind: str, *, of: str, prefix: str = "") -> str:
+    return f"coalesce(sum({name}) FILTER ({of}), 0)::{kind} AS {prefix}{name}"
+
+
+def _groups(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
+    """Return a query with one row per group of a cube, with latencies from its histogram."""
+    return f"""
+        WITH sums AS (
+            SELECT {keys}, {_measures()}
+            FROM (SELECT *, {_PRODUCTION} AS is_production FROM {cube})
+            GROUP BY {keys}
+        ), latencies AS ({_percentiles(histogram, keys, step=step)})
+        SELECT {keys}, {_SHOWN}
+        FROM sums LEFT JOIN latencies USING ({keys})
     """
 
 
@@ -72,72 +124,41 @@ def _percentiles(source: str, keys: str, *, step: int) -> str:
     """
 
 
-def _ranking(keys: str, *, cube: str, histogram: str, step: int) -> str:
-    """Return a query with one row per group, the costliest first."""
-    return f"""
-        WITH sums AS (
-            SELECT {keys}, {_measures()}
-            FROM (SELECT *, {_PRODUCTION} AS is_production FROM {cube})
-            GROUP BY {keys}
-        ), latencies AS ({_percentiles(histogram, keys, step=step)})
-        SELECT {keys}, {_SHOWN}
-        FROM sums LEFT JOIN latencies USING ({keys})
-        WHERE attempts > 0
-        ORDER BY cost_usd DESC, {keys}
-    """
-
-
-_SHOWN = """
-    requests, attempts, redeliveries,
-    coalesce(cost_usd, 0)::DECIMAL(38,18) AS cost_usd,
-    round(coalesce(cost_usd, 0)::DOUBLE / nullif(sum(cost_usd) OVER (), 0)::DOUBLE, 6)
-        AS share_of_cost,
-    round(cost_usd::DOUBLE / nullif(requests, 0), 12) AS cost_per_request_usd,
-    inferred_cost_usd, unpriced_attempts,
-    round(unpriced_attempts / attempts, 6) AS unpriced_share,
-    input_tokens, cache_read_tokens, output_tokens,
-    round((input_tokens + output_tokens) / nullif(requests, 0), 3) AS tokens_per_request,
-    failures, round(failures / attempts, 6) AS error_share,
-    latency_p50_ms, latency_p95_ms,
-    coalesce(left_out_attempts, 0) AS left_out_attempts,
-    coalesce(left_out_cost_usd, 0)::DECIMAL(38,18) AS left_out_cost_usd
-"""
+def _by_day(cube: str) -> str:
+    # A plain cast to DATE would take the reader's time zone.
+    return f"(SELECT *, (hour_at AT TIME ZONE 'UTC')::DATE AS day FROM {cube})"
 
 
 def _overview() -> str:
-    return f"""
-        WITH hours AS (
-            SELECT *, {_PRODUCTION} AS is_production, hour_at::DATE AS day FROM attribution_hourly
-        ), sums AS (SELECT day, {_measures()} FROM hours GROUP BY day
-        ), hourly AS (SELECT *, hour_at::DATE AS day FROM latency_hourly
-        ), latencies AS ({_percentiles("hourly", "day", step=1)})
-        SELECT day, {_SHOWN} FROM (
-            SELECT day, coalesce(requests, 0) AS requests, coalesce(attempts, 0) AS attempts,
-                coalesce(redeliveries, 0) AS redeliveries, coalesce(failures, 0) AS failures,
-                coalesce(unpriced_attempts, 0) AS unpriced_attempts,
-                sums.* EXCLUDE (day, requests, attempts, redeliveries, failures, unpriced_attempts)
-            FROM sums
-        ) LEFT JOIN latencies USING (day)
-        ORDER BY day
-    """
+    groups = _groups("day", cube=_by_day("attribution_hourly"), histogram=_by_day("latency_hourly"))
+    return f"{groups} ORDER BY day"
+
+
+def _ranking(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
+    """Return a query with one row per group that has production traffic, the costliest first."""
+    groups = _groups(keys, cube=cube, histogram=histogram, step=step)
+    return f"{groups} WHERE attempts > 0 ORDER BY cost_usd DESC, {keys}"
 
 
 VIEWS: tuple[View, ...] = (
     View(
         "overview",
         "One row per UTC day: cost, requests, tokens, errors, latency, and what is left out.",
+        (*USERS_DAILY.pick("day"), *_MEASURES),
         _overview(),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "top_endpoints",
-        "One row per endpoint, the costliest first.",
-        _ranking("endpoint_tag", cube="attribution_hourly", histogram="latency_hourly", step=1),
+        "One row per endpoint " + _RANKED,
+        (*ATTRIBUTION_HOURLY.pick("endpoint_tag"), *_MEASURES),
+        _ranking("endpoint_tag", cube="attribution_hourly", histogram="latency_hourly"),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "top_users",
-        "One row per tenant and user, the costliest first.",
+        "One row per tenant and user " + _RANKED,
+        (*USERS_DAILY.pick("tenant_id", "user_id"), *_MEASURES),
         _ranking(
             "tenant_id, user_id",
             cube="users_daily",
@@ -148,18 +169,27 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "prompt_versions",
-        "One row per endpoint and prompt version, the costliest first.",
+        "One row per endpoint and prompt version " + _RANKED,
+        (*ATTRIBUTION_HOURLY.pick("endpoint_tag", "prompt_version"), *_MEASURES),
         _ranking(
             "endpoint_tag, prompt_version",
             cube="attribution_hourly",
             histogram="latency_hourly",
-            step=1,
         ),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "unpriced_models",
         "One row per provider and model that has attempts without a price, in any environment.",
+        (
+            *ATTRIBUTION_HOURLY.pick("provider", "model"),
+            instant("first_hour_at", "Start of the first UTC hour in which it occurred."),
+            instant("last_hour_at", "Start of the last UTC hour in which it occurred."),
+            *ATTRIBUTION_HOURLY.pick(
+                "unpriced_attempts", "attempts", "input_tokens", "output_tokens"
+            ),
+            count("tenants", "Different tenants that called it."),
+        ),
         """
         SELECT provider, model, min(hour_at) AS first_hour_at, max(hour_at) AS last_hour_at,
             sum(unpriced_attempts)::BIGINT AS unpriced_attempts,

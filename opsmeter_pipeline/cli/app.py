@@ -9,6 +9,8 @@ import atexit
 import gc
 import json
 import math
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
@@ -18,6 +20,7 @@ from typing import Annotated, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,15 +31,23 @@ Home = Annotated[
     Path | None, typer.Option("--home", help="Home folder; else OPSMETER_HOME, else .opsmeter.")
 ]
 Landing = Annotated[
-    str | None, typer.Option("--landing", help="Landing folder or address; else in the home.")
+    str | None,
+    typer.Option(
+        "--landing",
+        help="Landing folder or address; else OPSMETER_LANDING, else landing/ in the home.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 _COLLECT_AFTER = 100_000
 """How many new objects start a search for garbage. With Python's 700 it goes through all that was
 imported again and again, and at the exit once more: a fifth of the time of a small run."""
-_GAP = 3
-"""Columns a table spends between two of its cells."""
+_GAP = 2
+"""Blanks between two cells of a table."""
+_PLAIN_WIDTH = 120
+"""How wide a table is where there is no terminal to ask."""
+_NARROWEST_NAME = 8
+_NARROWEST_TEXT = 24
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -91,18 +102,60 @@ def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> Non
         out.print(f"{title}: no rows" if title else "no rows")
         return
     texts = [{name: _to_text(value) for name, value in row.items()} for row in rows]
-    widths = [max(len(name), *(len(text[name]) for text in texts)) for name in texts[0]]
-    needed = sum(widths) + _GAP * len(widths)
-    if out.is_terminal and needed > out.width:
+    kinds = (int, float, Decimal)
+    numbers = {name for row in rows for name, value in row.items() if isinstance(value, kinds)}
+    widths = _fit(texts, numbers)
+    if not widths:
         _print_records(texts, title=title)
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-    for name, value in rows[0].items():
-        is_number = isinstance(value, int | float | Decimal)
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)  # fmt: skip
+    for name, width in widths.items():
+        justify = "right" if name in numbers else "left"
+        table.add_column(escape(_fold(name, width)), width=width, justify=justify, overflow="fold")
     for text in texts:
         table.add_row(*map(escape, text.values()))
-    Console(width=max(needed, len(title)) + _GAP, highlight=False).print(table)
+    width = sum(widths.values()) + _GAP * len(widths)
+    Console(width=max(width, len(title)), highlight=False).print(table)
+    out.print()
+
+
+def _fit(texts: Sequence[Mapping[str, str]], numbers: set[str]) -> dict[str, int]:
+    """Return the columns' widths, or none if they do not fit.
+
+    A name that is too long is folded first, then the widest text wraps; a number never does.
+    """
+    values = {name: max(cell_len(text[name]) for text in texts) for name in texts[0]}
+    room = _width() - _GAP * (len(values) - 1)
+    plain = {name: max(width, len(name)) for name, width in values.items()}
+    if sum(plain.values()) <= room:
+        return plain
+    folded = {n: max(w, *map(len, _fold(n, w).split("\n"))) for n, w in values.items()}
+    excess = sum(folded.values()) - room
+    if excess <= 0:
+        return folded
+    widest = max(folded, key=lambda name: (name not in numbers, folded[name]))
+    left = folded[widest] - excess
+    return folded | {widest: left} if widest not in numbers and left >= _NARROWEST_TEXT else {}
+
+
+def _width() -> int:
+    """Return how wide a table may be: as the terminal, or a fixed width in a file or pipe."""
+    return out.width if out.is_terminal or os.environ.get("COLUMNS") else _PLAIN_WIDTH
+
+
+def _fold(name: str, width: int) -> str:
+    r"""Return a column's name over as many lines as make it about as narrow as its values.
+
+    >>> _fold("cost_usd_per_1k_requests", 8)
+    'cost_\nusd_per_\n1k_\nrequests'
+    """
+    lines = [""]
+    for part in re.split("(?<=_)", name):
+        if lines[-1] and len(lines[-1] + part) > max(width, _NARROWEST_NAME):
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _print_records(texts: Sequence[Mapping[str, str]], *, title: str) -> None:

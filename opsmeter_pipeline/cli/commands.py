@@ -47,7 +47,7 @@ def run(
     home: Home = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
 ) -> None:
-    """Take all that is new in the landing, through the Dagster job, and print the ledger."""
+    """Take all that is new in the landing and print the ledger."""
     from opsmeter_pipeline.cli.ingest import run_command
 
     run_command(home=home or context.obj, landing=landing, as_json=as_json)
@@ -55,7 +55,7 @@ def run(
 
 @app.command()
 def demo(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Make a day of telemetry with seeded faults, run the pipeline, and show the answers."""
+    """Run the pipeline on a made-up day and show what it answers."""
     from opsmeter_pipeline.cli.demo import demo_command
 
     demo_command(home=home or context.obj, as_json=as_json)
@@ -78,11 +78,13 @@ def query(
 @app.command()
 def up(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option("--port", help="Port of the Dagster UI.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port of the UI; else OPSMETER_PORT, else 3000.")
+    ] = None,
     landing: Landing = None,
     home: Home = None,
 ) -> None:
-    """Start the Dagster UI and daemon, on loopback, until stopped."""
+    """Serve the Dagster UI and take what lands, until stopped."""
     from opsmeter_pipeline.cli.up import up_command
 
     up_command(home=home or context.obj, landing=landing, port=port)

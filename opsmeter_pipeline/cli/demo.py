@@ -1,46 +1,48 @@
 """`opsmeter demo`: a day of lively telemetry through the real job, and the answers it gives."""
 
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.markup import escape
+
 from opsmeter_pipeline.cli.app import err, out, print_json, print_table
 from opsmeter_pipeline.cli.ingest import open_home, take_all_waiting
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.errors import DemoLandingError
 from opsmeter_pipeline.producers.demo import write_demo_day
 from opsmeter_pipeline.settings import load_settings
 
 FOLDER = "demo"
 _SHOWN = """
-    requests, cost_usd::DECIMAL(18,2) AS usd, round(100 * share_of_cost, 1) AS share_pct,
-    round(1000 * cost_per_request_usd, 2) AS usd_per_1k, round(100 * error_share, 1) AS error_pct,
-    latency_p95_ms::BIGINT AS p95_ms
+    requests, cost_usd::DECIMAL(18,4) AS cost_usd,
+    (1000 * cost_per_request_usd)::DECIMAL(18,4) AS cost_usd_per_1k_requests,
+    (100 * error_share)::DECIMAL(5,1) AS error_pct, latency_p95_ms::BIGINT AS latency_p95_ms
 """
 _ANSWERS = {
     "ledger": """
         SELECT sum(lines)::BIGINT AS lines, sum(accepted)::BIGINT AS accepted,
             sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined,
-            sum(blank)::BIGINT AS blank, sum(unpriced_events)::BIGINT AS unpriced,
-            sum(cost_usd)::DECIMAL(18,2) AS cost_usd
+            sum(blank)::BIGINT AS blank, sum(unpriced_events)::BIGINT AS unpriced_events,
+            sum(cost_usd)::DECIMAL(18,4) AS cost_usd
         FROM ingest_batches
     """,
     "assumed": """
-        SELECT sum(data_mode_defaulted)::BIGINT AS data_mode_real,
-            sum(environment_defaulted)::BIGINT AS environment_prod,
-            sum(attempts_inferred)::BIGINT AS attempt_number
+        SELECT sum(data_mode_defaulted)::BIGINT AS data_mode_defaulted,
+            sum(environment_defaulted)::BIGINT AS environment_defaulted,
+            sum(attempts_inferred)::BIGINT AS attempts_inferred
         FROM ingest_batches
     """,
     "top_endpoints": f"""
-        SELECT endpoint_tag AS endpoint, {_SHOWN} FROM top_endpoints LIMIT 8
+        SELECT endpoint_tag, (100 * share_of_cost)::DECIMAL(5,1) AS cost_share_pct, {_SHOWN}
+        FROM top_endpoints LIMIT 8
     """,
-    "top_users": f"""
-        SELECT tenant_id AS tenant, user_id AS user, {_SHOWN} FROM top_users LIMIT 5
-    """,
+    "top_users": f"SELECT tenant_id, user_id, {_SHOWN} FROM top_users LIMIT 5",
     "prompt_versions": f"""
-        SELECT endpoint_tag AS endpoint, prompt_version AS version, {_SHOWN}
-        FROM prompt_versions LIMIT 8
+        SELECT endpoint_tag, prompt_version, {_SHOWN} FROM prompt_versions LIMIT 8
     """,
     "refused": """
         SELECT rule, count(*) AS lines, min(detail) AS for_example
@@ -49,32 +51,40 @@ _ANSWERS = {
 }
 _TITLES = {
     "ledger": "ledger: lines = accepted + duplicates + quarantined + blank",
-    "assumed": "assumed for lack of a field",
+    "assumed": "events for which a field was assumed: real, prod, the attempt",
     "top_endpoints": "top endpoints",
     "top_users": "top users",
     "prompt_versions": "prompt versions",
-    "refused": "refused, and why",
+    "refused": "quarantined, and why",
 }
-_NEXT = """
+_NEXT = """\
 Try next:
   {opsmeter} query "FROM overview"     what each day cost, and what was left out
-  {opsmeter} query "FROM quarantine"   each refused line, redacted, with file and line number
+  {opsmeter} query "FROM quarantine"   each quarantined line, redacted, with file and line number
   {opsmeter} up                        the Dagster UI, and a sensor that takes what lands
 """
 
 
 def demo_command(*, home: Path | None, as_json: bool) -> None:
-    """Land a demo day unless it is there, run the job, and print what it found."""
+    """Land a demo day unless it is there, run the job, and print what it found.
+
+    Raises:
+        DemoLandingError: the landing is no folder of this machine.
+    """
     settings = load_settings(home=home)
+    if "://" in settings.landing_root:
+        raise DemoLandingError(settings.landing_root)
     lake = open_home(settings).lake
     folder = Path(settings.landing_root) / FOLDER
     seeded = None
     if folder.exists():
-        err.print(f"The demo day is in {folder} already; remove the home to start afresh.")
+        known = f"The demo day is in {folder} already; another --home makes a fresh one."
+        err.print(escape(known), soft_wrap=True)
     else:
         with err.status("making a day of telemetry ..."):
             seeded = write_demo_day(folder, now=utc_now())
-        err.print(f"landed {seeded.files} files with {seeded.lines} lines in {folder}")
+        landed = f"landed {seeded.files} files with {seeded.lines} lines in {folder}"
+        err.print(escape(landed), soft_wrap=True)
     take_all_waiting(settings)
     answers = {name: lake.query(sql).to_dicts() for name, sql in _ANSWERS.items()}
     if as_json:
@@ -82,11 +92,11 @@ def demo_command(*, home: Path | None, as_json: bool) -> None:
         return
     for name, rows in answers.items():
         print_table(rows, title=_TITLES[name])
-    out.print(_NEXT.format(opsmeter=_spell_command(home)), soft_wrap=True)
+    out.print(escape(_NEXT.format(opsmeter=_spell_command(home))), soft_wrap=True)
 
 
 def _spell_command(home: Path | None) -> str:
     """Return how this command was called, so that the next one finds the same home."""
     called = sys.argv[0] if shutil.which("opsmeter") is None else "opsmeter"
     path = os.path.relpath(called) if os.sep in called else called
-    return f"{path} --home {home}" if home else path
+    return f"{path} --home {shlex.quote(str(home))}" if home else path

@@ -34,7 +34,10 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     if as_json:
         print_json(ledger | {"findings": findings})
         return
-    print_table([ledger], title="ledger")
+    if not ledger["batches"]:
+        err.print(escape(f"Nothing new in {settings.landing_root}."), soft_wrap=True)
+    shown = ledger | {"cost_usd": f"{ledger['cost_usd']:.4f}"}
+    print_table([shown], title="ledger")
     for finding in findings:
         named = escape(f"{finding['file']}: {finding['detail']}")
         err.print(f"[yellow]{finding['finding']}:[/yellow] {named}", soft_wrap=True)

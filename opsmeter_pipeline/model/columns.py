@@ -1,8 +1,8 @@
 """What a column is, and the columns that several tables share.
 
-The tables themselves stand in `model.tables`. The contract, the DDL, the generated docs, the
-catalogue metadata in Dagster and the generated checks all read these objects, so a column's type,
-unit, nullability and meaning are written once.
+The tables themselves stand in `model.tables`, the views over them in the `views` stage. The
+contract, the DDL, the generated docs, the catalogue metadata in Dagster and the generated checks
+all read these objects, so a column's type, unit, nullability and meaning are written once.
 """
 
 from dataclasses import dataclass
@@ -50,6 +50,11 @@ class Table:
         """The Polars schema, in column order."""
         return {column.name: column.dtype for column in self.columns}
 
+    def pick(self, *names: str) -> tuple[Column, ...]:
+        """Return the columns of these names, in the order asked for."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in names)
+
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the frame with exactly this table's columns, in order and in type.
 
@@ -88,6 +93,11 @@ def instant(name: str, meaning: str, *, nullable: bool = False) -> Column:
 def money(name: str, meaning: str, *, nullable: bool = False) -> Column:
     """Return a column of exact US dollars."""
     return Column(name, MONEY, meaning, nullable)
+
+
+def ratio(name: str, meaning: str) -> Column:
+    """Return a column of quotients, as floats for reading; a ratio of nothing is null."""
+    return Column(name, pl.Float64, meaning, nullable=True)
 
 
 BATCH_ID = text("batch_id", "The batch that brought the row; a replayed batch replaces its rows.")

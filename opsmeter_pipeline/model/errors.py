@@ -46,12 +46,34 @@ class LandingAddressError(UsageError):
         super().__init__(f"The landing {landing!r} cannot be opened: {why}.")
 
 
+class DemoLandingError(UsageError):
+    """The demo was asked to write its day to an address."""
+
+    def __init__(self, landing: str) -> None:
+        """Name the address."""
+        super().__init__(
+            f"The demo writes files into its landing, and {landing!r} is no folder. Unset "
+            f"OPSMETER_LANDING and `landing` in opsmeter.toml, and use a --home of its own."
+        )
+
+
 class SettingsError(UsageError):
     """A setting or `opsmeter.toml` cannot be used."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         """Name the source of the setting and what is wrong with each."""
         super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
+
+
+class PortError(UsageError):
+    """The port of the UI cannot be listened on."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        """Name the port and what is in the way."""
+        super().__init__(
+            f"Port {port} on {host} {why}. Stop that, or choose another port with --port or "
+            f"OPSMETER_PORT."
+        )
 
 
 class WarehouseMissingError(UsageError):
@@ -100,6 +122,17 @@ class WarehouseBusyError(OpsmeterError):
         super().__init__(
             f"The warehouse was busy in {tries} tries to write. Nothing was written. Another "
             f"process holds its catalogue: stop it or run again."
+        )
+
+
+class DagsterEndedError(OpsmeterError):
+    """Dagster ended although nobody had stopped it."""
+
+    def __init__(self, code: int) -> None:
+        """Name its exit code."""
+        super().__init__(
+            f"Dagster ended by itself, with exit code {code}. What it said stands above; what was "
+            f"published stays. Mend the cause and run `opsmeter up` again."
         )
 
 

@@ -25,6 +25,8 @@ LOCATION = "opsmeter_pipeline"
 _DAGSTER_YAML = """\
 telemetry:
   enabled: false
+python_logs:
+  python_log_level: INFO  # a backfill would print all its events on the terminal; they are kept
 concurrency:
   runs:
     max_concurrent_runs: 1

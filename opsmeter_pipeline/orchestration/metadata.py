@@ -1,6 +1,6 @@
 """What assets report to Dagster's catalogue, derived from the column catalogue.
 
-Add here how a frame or table is described; what is described stands in `model.tables`.
+Add here how a frame or table is described; what is described stands in `model.tables` and `views`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,16 @@ def table_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def table_spec(table: Table, *, group: str, deps: Sequence[str] = ()) -> dg.AssetSpec:
-    """Return the spec of a table of the warehouse, described from the column catalogue."""
+def table_spec(
+    table: Table, *, group: str, kind: str = "table", deps: Sequence[str] = ()
+) -> dg.AssetSpec:
+    """Return the spec of a table or view of the warehouse, described by its columns."""
     return dg.AssetSpec(
         table.name,
         deps=deps,
         description=f"{table.grain}\n\nColumns: {', '.join(table.schema)}.",
         group_name=group,
-        kinds={"ducklake", "table"},
+        kinds={"ducklake", kind},
         metadata={
             "dagster/table_name": f"lake.main.{table.name}",
             "dagster/column_schema": table_schema(table),

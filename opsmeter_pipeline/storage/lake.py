@@ -33,7 +33,7 @@ _LONGEST_PAUSE_SECONDS = 2.0
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
 _SQL_TYPE: dict[type[pl.DataType], str] = {
     pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Boolean: "BOOLEAN",
-    pl.Date: "DATE", pl.Time: "TIME", pl.Datetime: "TIMESTAMPTZ",
+    pl.Float64: "DOUBLE", pl.Date: "DATE", pl.Time: "TIME", pl.Datetime: "TIMESTAMPTZ",
 }  # fmt: skip
 
 

@@ -110,6 +110,50 @@ def test_query_prints_csv_and_a_table(demo: tuple[Path, dict]) -> None:
     assert "0.50" in out
 
 
+@pytest.mark.parametrize(("columns", "widest"), [("80", 80), ("", 120)])
+def test_the_demos_answers_are_tables_that_fit(
+    demo: tuple[Path, dict], columns: str, widest: int
+) -> None:
+    """Without a terminal nor COLUMNS, as in a file, a table is at most 120 wide."""
+    home, told = demo
+    code, out, err = run_opsmeter("demo", home=home, COLUMNS=columns)
+    assert code == 0, err
+    assert "The demo day is in" in err
+    tables, _, _ = out.partition("Try next:")
+    assert max(map(len, tables.splitlines())) <= widest
+    (total,) = told["ledger"]
+    assert f"  {total['cost_usd']}\n" in tables.replace(" \n", "\n")
+    for name in ("top_endpoints", "top_users", "prompt_versions"):
+        for row in told[name]:
+            assert {len(row[money].partition(".")[2]) for money in row if "usd" in money} == {4}
+            assert f"  {row['cost_usd_per_1k_requests']}  " in tables
+
+
+def test_a_row_too_wide_for_a_table_is_shown_a_value_a_line(demo: tuple[Path, dict]) -> None:
+    home, _ = demo
+    code, out, err = run_opsmeter("query", "FROM overview LIMIT 1", home=home, COLUMNS="100")
+    assert code == 0, err
+    assert out.count("\n") == 21
+    assert "\ncost_per_request_usd  0.0" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_long_text_wraps_and_a_number_does_not(demo: tuple[Path, dict]) -> None:
+    home, _ = demo
+    sql = "SELECT repeat('[x]', 40) AS long_text, 10::DECIMAL(38,18) AS usd"
+    code, out, _ = run_opsmeter("query", sql, home=home, COLUMNS="80")
+    assert code == 0
+    assert "".join(line.split()[0] for line in out.splitlines()[2:] if line) == "[x]" * 40
+    assert "  10.000000000000000000" in out
+
+
+def test_a_demo_writes_to_no_address(tmp_path: Path) -> None:
+    code, out, err = run_opsmeter("demo", home=tmp_path, OPSMETER_LANDING="memory://landing")
+    assert (code, out) == (2, "")
+    assert "memory://landing" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("sql", ["SELECT nothing", "DROP TABLE events", "SELECT 1; SELECT 2"])
 def test_a_query_that_cannot_be_run_is_wrong_usage(demo: tuple[Path, dict], sql: str) -> None:
     home, _ = demo
@@ -155,6 +199,11 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
         RUN_KEYS - {"findings", "cost_usd"}, 0
     )
     assert again["findings"] == []
+
+    code, out, err = run_opsmeter("run", home=tmp_path)
+    assert code == 0, err
+    assert f"Nothing new in {landing}." in err
+    assert "  0.0000  " in out
 
 
 def test_a_missing_landing_is_wrong_usage_and_is_named(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
+from opsmeter_pipeline.views import VIEWS
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import PipelineHome, jsonl, payload
 
-VIEWS = ("overview", "top_endpoints", "top_users", "prompt_versions")
+PRODUCTION_VIEWS = ("overview", "top_endpoints", "top_users", "prompt_versions")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_endpoints_are_ranked_by_cost_without_tests_and_staging(viewed: Pipeline
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", PRODUCTION_VIEWS)
 def test_shares_sum_to_one_and_costs_to_the_events_cost(viewed: PipelineHome, view: str) -> None:
     shares, cost = viewed.rows(f"SELECT sum(share_of_cost), sum(cost_usd) FROM {view}")[0]
     assert shares == pytest.approx(1, abs=1e-5)
@@ -74,6 +75,43 @@ def test_every_cut_sums_up_to_the_events_to_the_last_decimal(
 ) -> None:
     assert viewed.value(f"SELECT sum(cost_usd) FROM {table}") == Decimal("0.0515")
     assert viewed.value("SELECT sum(cost_usd) FROM events") == Decimal("0.0515")
+
+
+def test_a_day_without_production_shows_zeros_and_no_ratios(make_home: MakeHome) -> None:
+    home = make_home()
+    home.land("a.jsonl", jsonl(payload("x1", dataMode="test")))
+    assert home.take_all() == 1
+    assert home.rows(
+        """SELECT requests, attempts, redeliveries, cost_usd, inferred_cost_usd, input_tokens,
+            unpriced_attempts, failures, left_out_attempts, left_out_cost_usd FROM overview"""
+    ) == [(0, 0, 0, Decimal(0), Decimal(0), 0, 0, 0, 1, Decimal("0.0035"))]
+    assert home.rows(
+        """SELECT share_of_cost, cost_per_request_usd, unpriced_share, tokens_per_request,
+            error_share, latency_p50_ms, latency_p95_ms FROM overview"""
+    ) == [(None,) * 7]
+    assert [home.rows(f"FROM {view}") for view in PRODUCTION_VIEWS[1:]] == [[], [], []]
+    assert _nulls_untold(home) == []
+
+
+def test_only_the_columns_that_say_so_are_null(viewed: PipelineHome) -> None:
+    assert _nulls_untold(viewed) == []
+
+
+def _nulls_untold(home: PipelineHome) -> list[tuple[str, str]]:
+    return [
+        (view.name, column.name)
+        for view in VIEWS
+        for column in view.columns
+        if not column.nullable
+        and home.value(f"SELECT count(*) FROM {view.name} WHERE {column.name} IS NULL")
+    ]
+
+
+def test_a_day_is_a_utc_day_whatever_the_readers_time_zone(viewed: PipelineHome) -> None:
+    sql = "SELECT day::VARCHAR, attempts, latency_p95_ms IS NULL FROM overview"
+    with viewed.resource.lake.connect(read_only=True) as con:
+        con.execute("SET TimeZone = 'Pacific/Kiritimati'")  # 14 hours ahead: there it is the 11th
+        assert con.execute(sql).fetchall() == [("2025-03-10", 3, False)]
 
 
 def test_percentiles_are_within_their_stated_error(viewed: PipelineHome) -> None:

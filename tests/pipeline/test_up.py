@@ -20,6 +20,7 @@ from tests.pipeline.support import (
     jsonl,
     opsmeter,
     payload,
+    run_opsmeter,
     without_clocks,
 )
 
@@ -103,11 +104,28 @@ def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running)
     assert without_clocks(up.home) == before
 
 
-def test_sigterm_stops_everything(up: Running) -> None:
-    """Runs last: the others need the processes."""
+def test_a_port_that_is_taken_is_wrong_usage_and_its_holder_is_named(
+    up: Running, tmp_path: Path
+) -> None:
+    code, out, err = run_opsmeter("up", "--port", str(up.port), home=tmp_path / "home")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: Port {up.port} on 127.0.0.1 is taken by process ")
+    assert "dagster_webserver" in err
+    assert "--port" in err
+    assert not (tmp_path / "home").exists()
+
+
+def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> None:
+    """Runs last: the others need the processes. They have made two runs, which print nothing."""
     up.process.send_signal(signal.SIGTERM)
-    up.process.communicate(timeout=60)
-    assert up.process.returncode is not None
+    out, err = up.process.communicate(timeout=60)
+    assert up.process.returncode == 0
+    assert (out, err.splitlines()) == ("", [
+        f"Dagster UI  http://127.0.0.1:{up.port}  (answers in some seconds)",
+        f"landing     {up.home.landing}",
+        f"home        {up.home.folder}",
+        "Ctrl+C stops it.",
+    ])  # fmt: skip
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", up.port)) != 0
     assert _processes_of(up.home.folder) == []
