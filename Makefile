@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TZ := UTC
 
-.PHONY: help setup demo test lint types bench lock up clean
+.PHONY: help setup demo test faults lint types bench lock up clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ up: setup ## start the Dagster UI and daemon
 
 test: setup lint ## everything that must hold; what CI runs
 	$(BIN)/python -m pytest
+
+faults: setup ## 200 kills at random moments and other faults, a quarter of an hour
+	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults --dist=load
 
 lint: setup types ## style, types and the import rules
 	$(BIN)/ruff check .

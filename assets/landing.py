@@ -1,5 +1,6 @@
 """The landing stage's asset: what of an ingest day this run takes."""
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import LANDING_FINDINGS
+from opsmeter_pipeline.orchestration.instance import is_over
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -29,6 +31,7 @@ def landed_slices(
     is new; a backfill replays all slices of the day as well. Holds no telemetry.
     """
     now = utc_now()
+    swept = home.sweep_dead_runs(is_over=partial(is_over, context.instance), now=now)
     plan = plan_run(
         home.landing_files(),
         home.lake,
@@ -56,5 +59,6 @@ def landed_slices(
         "replayed_batches": len(plan.replayed),
         "missing_files": ", ".join(plan.missing) or "none",
         "findings": preview(findings),
+        "swept_runs": ", ".join(swept) or "none",
     }
     return dg.MaterializeResult(metadata=rows_metadata(len(plan.slices), figures))

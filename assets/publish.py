@@ -88,7 +88,7 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
     )
     rows = publish(home.lake, publication)
     visible_at = note_visible(home.lake, now=utc_now)
-    staging.sweep()
+    staging.delete()
     for name, count in rows.items():
         figures = {"visible_at": visible_at.isoformat()}
         yield dg.MaterializeResult(name, metadata=rows_metadata(count, figures))

@@ -1,6 +1,8 @@
 """`opsmeter run`: the Dagster job, batch after batch, in this process, until nothing waits."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +13,7 @@ from rich.markup import escape
 from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import RunFailedError
+from opsmeter_pipeline.model.errors import DiskFullError, RunFailedError
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -19,6 +21,7 @@ from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
 from opsmeter_pipeline.storage.survey import survey_landing
 
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
+_NO_ROOM_BYTES = 8 << 20
 _FINDINGS = """
     SELECT file, finding, detail FROM landing_findings
     WHERE found_at >= ? AND finding <> 'touched'
@@ -29,7 +32,8 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     """Run the job until nothing waits and print the ledger of what was taken."""
     settings = load_settings(home=home, landing=landing)
     started_at = utc_now()
-    ledger = take_all_waiting(settings)
+    with _naming_a_full_disk(settings.home):
+        ledger = take_all_waiting(settings)
     findings = open_home(settings).lake.read(_FINDINGS, [started_at]).to_dicts()
     if as_json:
         print_json(ledger | {"findings": findings})
@@ -60,6 +64,18 @@ def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
             ledger = {name: value + taken[name] for name, value in ledger.items()}
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return ledger
+
+
+@contextmanager
+def _naming_a_full_disk(home: Path) -> Generator[None]:
+    """Raise `DiskFullError` instead of whatever gave way first: staging, SQLite or Dagster."""
+    try:
+        yield
+    except Exception as exc:
+        free_bytes = shutil.disk_usage(home).free
+        if free_bytes < _NO_ROOM_BYTES:
+            raise DiskFullError(home, free_bytes) from exc
+        raise
 
 
 def open_home(settings: Settings) -> HomeResource:

@@ -125,6 +125,17 @@ class WarehouseBusyError(OpsmeterError):
         )
 
 
+class DiskFullError(OpsmeterError):
+    """The disk of the home has no room left."""
+
+    def __init__(self, home: Path, free_bytes: int) -> None:
+        """Name the home and what is left of its disk."""
+        super().__init__(
+            f"The disk of {home} is full ({free_bytes:,} bytes left). Nothing of the batch under "
+            f"way was published and nothing is lost: make room and run again."
+        )
+
+
 class DagsterEndedError(OpsmeterError):
     """Dagster ended although nobody had stopped it."""
 

@@ -82,6 +82,12 @@ def runs_under_way(instance: dg.DagsterInstance, job_name: str) -> list[dg.Dagst
     return [run for run in runs if run not in dead]
 
 
+def is_over(instance: dg.DagsterInstance, run_id: str) -> bool | None:
+    """Return whether a run has ended or was killed, or None if this instance knows no such run."""
+    run = instance.get_run_by_id(run_id)
+    return run.is_finished or _is_dead(run.tags.get(_OWNER_TAG)) if run else None
+
+
 def _is_dead(owner: str | None) -> bool:
     host, _, pid = (owner or "").rpartition(":")
     if host != socket.gethostname():

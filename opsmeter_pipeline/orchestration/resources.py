@@ -4,6 +4,8 @@ Add here what opens a system for an asset. The systems themselves are in `storag
 read when a run asks for them, never at import.
 """
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import dagster as dg
 from opsmeter_pipeline.settings import Settings, load_settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.leftovers import sweep_dead_runs
 from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.staging import Staging
 from opsmeter_pipeline.views import VIEWS
@@ -51,6 +54,10 @@ class HomeResource(
     def staging(self, run_id: str) -> Staging:
         """Return the staging folder of a run."""
         return Staging(self.settings.staging, run_id)
+
+    def sweep_dead_runs(self, *, is_over: Callable[[str], bool | None], now: datetime) -> list[str]:
+        """Delete what runs that are over left in this home; return their ids."""
+        return sweep_dead_runs(self.lake, self.settings.staging, is_over=is_over, now=now)
 
 
 @cache

@@ -7,7 +7,6 @@ from the question whether its lines are still new: that is what makes a batch co
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -17,6 +16,7 @@ from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import AlreadyTakenError
 from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_FILES
 from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
+from opsmeter_pipeline.storage.leftovers import delete_unregistered, name_prefix
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
                 staged.replace(target)
         lake.transact(write)
     except BaseException:
-        for path in chain.from_iterable(handed_over.values()):
-            path.unlink(missing_ok=True)
+        # Also Ctrl+C right after the commit ends here: only what nobody registered may go.
+        delete_unregistered(lake, publication.run_id)
         raise
     return {table.name: count for table, count in rows.items()}
 
@@ -131,7 +131,8 @@ def _targets(lake: Lake, publication: Publication, table: Table) -> list[Path]:
     """Return where a table's finished files go; the lake owns them once they are registered."""
     folder = lake.folder / DATA / "main" / table.name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return [folder / f"{publication.run_id}-{path.name}" for path in publication.rows[table]]
+    prefix = name_prefix(publication.run_id)
+    return [folder / f"{prefix}{path.name}" for path in publication.rows[table]]
 
 
 def _count_rows(paths: Sequence[Path]) -> int:

@@ -5,7 +5,6 @@ hand on something that is no frame.
 """
 
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import polars as pl
 
 from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import INGEST_FILES, SLICE_SCHEMA
-
-_ABANDONED_SECONDS = 24 * 3600
 
 
 class Staging:
@@ -27,7 +24,6 @@ class Staging:
 
     def __init__(self, root: Path, run_id: str) -> None:
         """Point to the run's folder; nothing is created before the first write."""
-        self._root = root
         self.folder = root / run_id
 
     def write(self, name: str, frame: pl.DataFrame) -> Path:
@@ -103,11 +99,6 @@ class Staging:
         """Return the run's plan."""
         return [Slice(**row) for row in self.read("slices").iter_rows(named=True)]
 
-    def sweep(self) -> None:
-        """Delete this run's folder, and those that runs left behind a day ago or more."""
+    def delete(self) -> None:
+        """Delete the run's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if not self._root.is_dir():
-            return
-        for folder in self._root.iterdir():
-            if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
