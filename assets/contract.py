@@ -45,7 +45,10 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
             staging.write(f"quarantine/{chunk.number:05}", QUARANTINE.arrange(judged.quarantine))
         return judged.counts
 
-    reader = home.landing_files().read_chunks(slices, chunk_bytes=home.settings.chunk_bytes)
+    limits = home.settings
+    reader = home.landing_files().read_chunks(
+        slices, chunk_bytes=limits.chunk_bytes, unpacked_bytes=limits.unpacked_bytes
+    )
     columns = ("lines", "blank", "quarantined")
     counts = staging.write_counts("contract", map_bounded(judge, reader), columns=columns)
     staging.write(
@@ -54,8 +57,8 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     staging.write(
         "damages",
         pl.DataFrame(
-            list(reader.damages.items()),
-            schema={"slice_index": pl.Int64, "detail": pl.String},
+            [(index, *damage) for index, damage in reader.damages.items()],
+            schema={"slice_index": pl.Int64, "finding": pl.String, "detail": pl.String},
             orient="row",
         ),
     )

@@ -153,21 +153,21 @@ def build_damage_findings(
     """Return rows of `landing_findings` for slices whose reading had to stop early.
 
     Args:
-        damages: `slice_index` and `detail`.
+        damages: `slice_index`, `finding` and `detail`.
         slices: the plan.
         now: when it was found (UTC).
     """
-    found: list[tuple[int, str]] = damages.rows()
+    found: list[tuple[int, str, str]] = damages.rows()
     rows = [
         {
             "file": slices[index].file,
-            "finding": "damaged",
-            "detail": f"read up to its damage ({why}). Land a whole copy under a new name.",
+            "finding": finding,
+            "detail": detail,
             "size_bytes": slices[index].byte_end,
             "modified_at": slices[index].modified_at,
             "found_at": now,
         }
-        for index, why in found
+        for index, finding, detail in found
     ]
     return pl.DataFrame(rows, schema=LANDING_FINDINGS.schema)
 

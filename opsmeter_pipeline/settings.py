@@ -30,6 +30,7 @@ class Settings(BaseSettings):
             if not set.
         batch_bytes: how much stored text one batch takes at most; compressed files count eightfold.
         chunk_bytes: how much text is in memory at once per worker; bounds the run's memory.
+        unpacked_bytes: how much text one compressed file may hold; more is not unpacked.
         settle_seconds: how long a last line without a line feed may stay unfinished before it
             is taken as it is.
         port: where `opsmeter up` serves the Dagster UI, on loopback.
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     landing: str | None = None
     batch_bytes: int = Field(default=1536 * 1024**2, gt=0)
     chunk_bytes: int = Field(default=32 * 1024**2, ge=1024)
+    unpacked_bytes: int = Field(default=16 * 1024**3, gt=0)
     settle_seconds: int = Field(default=300, ge=0)
     port: int = Field(default=3000, gt=0, lt=65536)
 

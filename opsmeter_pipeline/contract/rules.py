@@ -32,7 +32,7 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far a clock may run ahead before its event is refused (the field's usual tolerance)."""
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "malformed_json": "The line is no JSON by RFC 8259, or no UTF-8.",
+        "malformed_json": "The line is no JSON by RFC 8259, no UTF-8, or longer than 64 MiB.",
         "not_an_object": "The line is JSON, but no object.",
         "duplicate_field": "A field occurs more than once with different values.",
         "wrong_type": "A field has a value of another type; nothing is coerced.",

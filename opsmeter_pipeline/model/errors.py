@@ -125,6 +125,17 @@ class WarehouseBusyError(OpsmeterError):
         )
 
 
+class UnpackLimitError(OpsmeterError):
+    """A compressed file holds more text than may be unpacked."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Name the limit and its setting."""
+        super().__init__(
+            f"read up to the limit of {limit_bytes:,} unpacked bytes. Land it in parts, or raise "
+            f"OPSMETER_UNPACKED_BYTES and replay its day."
+        )
+
+
 class DiskFullError(OpsmeterError):
     """The disk of the home has no room left."""
 

@@ -154,7 +154,9 @@ LANDING_FINDINGS = Table(
     "One thing found in the landing that could not be taken as it was; a log.",
     (
         FILE,
-        text("finding", "changed, unsupported, unreadable, damaged or touched (harmless)."),
+        text(
+            "finding", "changed, unsupported, unreadable, damaged, oversized or touched (harmless)."
+        ),
         text("detail", "What differs and what to do."),
         count("size_bytes", "Size of the file when it was found so."),
         instant("modified_at", "Modification time of the file when it was found so."),

@@ -8,7 +8,7 @@ so that one contract judges them all. What to take is decided by the `landing` s
 import json
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import fsspec
 
@@ -17,6 +17,7 @@ from opsmeter_pipeline.model.errors import (
     LandingAddressError,
     LandingMissingError,
     SliceChangedError,
+    UnpackLimitError,
 )
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
 from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
@@ -26,6 +27,13 @@ _BLOCK_BYTES = 1 << 20
 _BOM = (b"\xef\xbb\xbf",)
 _LINE_ENDS = (b"\r\n", b"\n")
 _IGNORED_ENDINGS = (".tmp", ".manifest.json")
+
+
+class Damage(NamedTuple):
+    """Why reading a slice had to stop early: the `finding` and `detail` of `landing_findings`."""
+
+    finding: str
+    detail: str
 
 
 class Landing:
@@ -91,9 +99,11 @@ class Landing:
                 return tail_start
             return end
 
-    def read_chunks(self, slices: Sequence[Slice], *, chunk_bytes: int) -> "ChunkReader":
+    def read_chunks(
+        self, slices: Sequence[Slice], *, chunk_bytes: int, unpacked_bytes: int
+    ) -> "ChunkReader":
         """Return a reader of the slices' lines as chunks."""
-        return ChunkReader(self, slices, chunk_bytes=chunk_bytes)
+        return ChunkReader(self, slices, chunk_bytes=chunk_bytes, unpacked_bytes=unpacked_bytes)
 
     def checksum(self, file: str, byte_start: int, byte_end: int) -> str | None:
         """Return what these bytes sum up to, or None if the file does not have them."""
@@ -108,8 +118,8 @@ class Landing:
         return window.hexdigest() if window.left == 0 else None
 
     def read_slice(
-        self, one: Slice, *, block_bytes: int
-    ) -> Generator[bytes, None, tuple[str, str | None]]:
+        self, one: Slice, *, block_bytes: int, unpacked_bytes: int
+    ) -> Generator[bytes, None, tuple[str, Damage | None]]:
         """Yield the slice's records as JSON lines, in blocks of whole lines of about that size.
 
         The generator's return value is `(checksum, damage)`: what the stored bytes summed up to,
@@ -133,10 +143,17 @@ class Landing:
                     window,
                     one.format,
                     block_bytes=block_bytes,
+                    unpacked_bytes=unpacked_bytes,
                     left_over=_LINE_ENDS if is_mid_line else _BOM if one.byte_start == 0 else (),
                 )
             except DAMAGE as exc:
-                damage = f"{type(exc).__name__}: {exc}"
+                why = f"{type(exc).__name__}: {exc}"
+                damage = Damage(
+                    "damaged",
+                    f"read up to its damage ({why}). Land a whole copy under a new name.",
+                )
+            except UnpackLimitError as exc:
+                damage = Damage("oversized", str(exc))
             while window.read(_BLOCK_BYTES):
                 pass
         if window.left:
@@ -178,11 +195,14 @@ class ChunkReader:
         damages: why reading a slice had to stop early, by its position.
     """
 
-    def __init__(self, landing: Landing, slices: Sequence[Slice], *, chunk_bytes: int) -> None:
+    def __init__(
+        self, landing: Landing, slices: Sequence[Slice], *, chunk_bytes: int, unpacked_bytes: int
+    ) -> None:
         """Prepare to read; nothing is opened before iteration."""
-        self._landing, self._slices, self._chunk_bytes = landing, slices, chunk_bytes
+        self._landing, self._slices = landing, slices
+        self._chunk_bytes, self._unpacked_bytes = chunk_bytes, unpacked_bytes
         self.checksums: list[str] = []
-        self.damages: dict[int, str] = {}
+        self.damages: dict[int, Damage] = {}
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks; the blocks of one slice stay in order."""
@@ -202,7 +222,9 @@ class ChunkReader:
     def _blocks(self) -> Iterator[tuple[bytes, Part]]:
         for index, one in enumerate(self._slices):
             line_number = one.first_line_number
-            blocks = self._landing.read_slice(one, block_bytes=self._chunk_bytes)
+            blocks = self._landing.read_slice(
+                one, block_bytes=self._chunk_bytes, unpacked_bytes=self._unpacked_bytes
+            )
             while True:
                 try:
                     block = next(blocks)

@@ -16,6 +16,7 @@ from functools import partial
 import polars as pl
 from backports import zstd
 
+from opsmeter_pipeline.model.errors import UnpackLimitError
 from opsmeter_pipeline.model.landed import Format
 from opsmeter_pipeline.model.wire import WIRE
 from opsmeter_pipeline.storage.window import Window
@@ -33,11 +34,19 @@ _NUMERIC = {field.name for field in WIRE if field.kind in ("count", "instant")}
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,30})", re.ASCII)
 _PARQUET_ROWS = 100_000
 _BUFFER_BYTES = 1 << 18
+MAX_LINE_BYTES = 64 << 20
+"""Of a longer line only the beginning is kept, marked with a NUL so that no rule can accept it."""
+_KEPT_OF_LONG_LINE = 1 << 16
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
 
 def read_json_lines(
-    stored: Window, form: Format, *, block_bytes: int, left_over: Sequence[bytes]
+    stored: Window,
+    form: Format,
+    *,
+    block_bytes: int,
+    unpacked_bytes: int,
+    left_over: Sequence[bytes],
 ) -> Iterator[bytes]:
     """Yield the records of a stored file as JSON lines, in blocks that end with a line feed.
 
@@ -45,11 +54,13 @@ def read_json_lines(
         stored: the stored bytes, from where the slice starts.
         form: how they are read.
         block_bytes: about how many bytes of text a block holds.
+        unpacked_bytes: how many bytes of text a compressed file may hold.
         left_over: what the text may begin with that is no part of its first line: a byte order
             mark at the start of a file, the line end of a line that was taken before.
 
     Raises:
         DAMAGE: the file cannot be read on; all that could be was yielded before.
+        UnpackLimitError: a compressed file holds more; what came before was yielded.
     """
     if form == "parquet":
         yield from _parquet_lines(stored)
@@ -57,7 +68,7 @@ def read_json_lines(
     opened = {"jsonl.gz": gzip.open, "jsonl.zst": zstd.open}.get(form)
     if opened:
         text = opened(io.BufferedReader(stored, _BUFFER_BYTES), "rb")
-        read = partial(_read_pieces, text, block_bytes)
+        read = _Unpacked(text, block_bytes=block_bytes, left=unpacked_bytes).read
     else:
         read = partial(_read_plain, stored, block_bytes)
     blocks = _whole_lines(read, left_over)
@@ -68,29 +79,36 @@ def _read_plain(stored: Window, size: int) -> tuple[bytes, None]:
     return stored.read_lines(size), None
 
 
-def _read_pieces(
-    text: gzip.GzipFile | zstd.ZstdFile, size: int
-) -> tuple[bytes, BaseException | None]:
-    """Return up to that many bytes and what kept it from more: nothing read before is lost."""
-    pieces: list[bytes] = []
-    left = size
-    while left > 0:
-        try:
-            piece = text.read1(min(left, _BUFFER_BYTES))
-        except DAMAGE as exc:
-            return b"".join(pieces), exc
-        if not piece:
-            break
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces), None
+class _Unpacked:
+    """The text of a compressed file, up to a limit."""
+
+    def __init__(self, text: gzip.GzipFile | zstd.ZstdFile, *, block_bytes: int, left: int) -> None:
+        self._text, self._block_bytes, self._limit, self._left = text, block_bytes, left, left
+
+    def read(self) -> tuple[bytes, BaseException | None]:
+        """Return the next block and what kept it from more: nothing read before is lost."""
+        pieces: list[bytes] = []
+        wanted = self._block_bytes
+        while wanted > 0:
+            try:
+                piece = self._text.read1(min(wanted, _BUFFER_BYTES))
+            except DAMAGE as exc:
+                return b"".join(pieces), exc
+            if not piece:
+                break
+            pieces.append(piece[: self._left])
+            self._left -= len(piece)
+            if self._left < 0:
+                return b"".join(pieces), UnpackLimitError(self._limit)
+            wanted -= len(piece)
+        return b"".join(pieces), None
 
 
 def _whole_lines(
     read: Callable[[], tuple[bytes, BaseException | None]], left_over: Sequence[bytes]
 ) -> Iterator[bytes]:
     """Yield blocks of whole lines; the last line gets a line feed if it has none."""
-    pending, is_first = b"", True
+    begun, is_first = _BegunLine(), True
     damage: BaseException | None = None
     while damage is None:
         block, damage = read()
@@ -101,17 +119,36 @@ def _whole_lines(
                 continue
         if not block:
             break
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            is_whole = cut == len(block) and not pending
-            yield block if is_whole else b"".join((pending, memoryview(block)[:cut]))
-            pending = block[cut:]
-        else:
-            pending += block
-    if pending:
-        yield pending + b"\n"
+        if lines := begun.complete(block):
+            yield lines
+    if begun.text:
+        yield begun.text + b"\n"
     if damage is not None:
         raise damage
+
+
+class _BegunLine:
+    """The line that the blocks so far have begun; of one that is too long, its beginning."""
+
+    def __init__(self) -> None:
+        self.text = b""
+        self._is_cut_short = False
+
+    def complete(self, block: bytes) -> bytes:
+        """Return the lines that the block completes; the rest of it is the begun line now."""
+        if self._is_cut_short:
+            end = block.find(b"\n")
+            if end < 0:
+                return b""
+            block, self._is_cut_short = block[end:], False
+        cut = block.rfind(b"\n") + 1
+        if cut == len(block) and not self.text:
+            return block
+        lines = b"".join((self.text, memoryview(block)[:cut])) if cut else b""
+        self.text = block[cut:] if cut else self.text + block
+        if len(self.text) > MAX_LINE_BYTES:
+            self.text, self._is_cut_short = self.text[:_KEPT_OF_LONG_LINE] + b"\0", True
+        return lines
 
 
 def _csv_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:

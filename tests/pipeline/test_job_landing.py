@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.storage import records
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import NOON, PipelineHome, assert_balanced, hours, jsonl, payload
 
@@ -186,6 +187,39 @@ def test_damaged_files_are_found_and_keep_no_other_file_from_being_taken(
     }
     assert home.ledger("good.jsonl") == (1, 1, 0, 0, 0)
     assert home.next_day() is None
+    assert_balanced(home)
+
+
+def test_file_that_unpacks_beyond_the_limit_is_taken_up_to_it_and_replayed_with_a_higher_one(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [_lines(f"r{n:03}") for n in range(200)]
+    home.land("bomb.jsonl.gz", gzip.compress(b"".join(lines)))
+    monkeypatch.setenv("OPSMETER_UNPACKED_BYTES", str(50 * len(lines[0]) + 10))
+    assert home.take_all() == 1
+    assert home.findings() == {"bomb.jsonl.gz": "oversized"}
+    assert home.ledger("bomb.jsonl.gz") == (51, 50, 0, 1, 0)  # the last one is cut
+    assert "OPSMETER_UNPACKED_BYTES" in home.value("SELECT detail FROM landing_findings")
+    assert home.next_day() is None
+
+    monkeypatch.delenv("OPSMETER_UNPACKED_BYTES")
+    assert home.run(replay=True).success
+    assert home.ledger("bomb.jsonl.gz") == (200, 200, 0, 0, 0)
+    assert_balanced(home)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_line_too_long_to_be_held_is_refused_and_costs_no_other_line(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr(records, "MAX_LINE_BYTES", 100_000)
+    monkeypatch.setenv("OPSMETER_CHUNK_BYTES", "10000")
+    endless = jsonl(payload("long", comment="x" * 1_000_000)).rstrip(b"\n")
+    home.land("a.jsonl", _lines("before") + endless + b"\n" + _lines("after") + endless + end)
+    assert home.take_all() == 1
+    assert home.ledger("a.jsonl") == (4, 2, 0, 2, 0)
+    places = home.rows("SELECT rule, line_number FROM quarantine ORDER BY 2")
+    assert places == [("malformed_json", 2), ("malformed_json", 4)]
     assert_balanced(home)
 
 
