@@ -1,4 +1,4 @@
-"""The rival: what one would write by hand in plain DuckDB, with by_hand.sql as its body.
+"""The rivals: `plain.sql`, as one would write it by hand, and `tuned.sql`, the quickest found.
 
 It fills the same kind of warehouse as the product, a DuckLake with a SQLite catalogue, and prints
 one JSON line with its counts, cost and seconds. Speed it up wherever the answer stays the same;
@@ -17,13 +17,14 @@ from typing import Final
 import duckdb
 from duckdb_extensions import import_extension
 
-SCRIPT_PATH: Final = Path(__file__).with_name("by_hand.sql")
+SCRIPTS: Final = ("plain", "tuned")
 
 
-def run_script(lines: Path, prices: Path, *, out: Path) -> dict[str, int | str]:
+def run_script(script: str, lines: Path, *, prices: Path, out: Path) -> dict[str, int | str]:
     """Counts and cost of the warehouse that the script made in `out`.
 
     Args:
+        script: One of `SCRIPTS`.
         lines: Folder of `.jsonl` files.
         prices: CSV that `prices` wrote.
         out: New folder for catalogue and data.
@@ -43,7 +44,7 @@ def run_script(lines: Path, prices: Path, *, out: Path) -> dict[str, int | str]:
         catalog_path, data_path = out / "catalog.sqlite", out / "data"
         con.execute(f"ATTACH 'ducklake:sqlite:{catalog_path}' AS lake (DATA_PATH '{data_path}')")
         con.execute("USE lake")
-        result = con.execute(SCRIPT_PATH.read_text(encoding="utf-8"))
+        result = con.execute(Path(__file__).with_name(f"{script}.sql").read_text(encoding="utf-8"))
         names = [column[0] for column in result.description or ()]
         return dict(zip(names, result.fetchall()[0], strict=True))
 
@@ -52,11 +53,12 @@ def main() -> None:
     """Runs the script and prints what it counted."""
     started = time.perf_counter()
     parser = argparse.ArgumentParser(prog="benchmarks.job.by_hand", description=main.__doc__)
+    parser.add_argument("--script", choices=SCRIPTS, required=True)
     parser.add_argument("--lines", type=Path, required=True, help="folder of .jsonl files")
     parser.add_argument("--prices", type=Path, required=True, help="CSV written by prices")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the warehouse")
     args = parser.parse_args()
-    summary = run_script(args.lines, args.prices, out=args.out)
+    summary = run_script(args.script, args.lines, prices=args.prices, out=args.out)
     print(json.dumps({**summary, "seconds": round(time.perf_counter() - started, 3)}))
 
 
