@@ -140,7 +140,10 @@ def _version(running: Running) -> bool:
 
 
 def _statuses(running: Running) -> list[str]:
-    told = running.ask("{ runsOrError { ... on Runs { results { status } } } }")
+    """Return the states of the ingest runs; the schedule of `quality` may add others."""
+    told = running.ask(
+        '{ runsOrError(filter: {pipelineName: "ingest"}) { ... on Runs { results { status } } } }'
+    )
     return [run["status"] for run in told["runsOrError"]["results"]]
 
 
