@@ -15,6 +15,7 @@ from opsmeter_pipeline.model.tables import (
     LANDING_FINDINGS,
     QUARANTINE,
 )
+from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -68,6 +69,7 @@ def batch_ledger(
         for table in _PUBLISHED
     ],
     partitions_def=INGEST_DAYS,
+    pool=PUBLISH_POOL,
 )
 def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Publish the run's batches in one transaction, then write down when they were visible."""

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         return self.home / "warehouse"
 
     @property
+    def data_docs(self) -> Path:
+        """The site that shows how the published tables keep their promises."""
+        return self.home / "quality" / "data_docs"
+
+    @property
     def dagster(self) -> Path:
         """DAGSTER_HOME: runs, ticks and logs."""
         return self.home / "dagster"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,6 +14,7 @@ from opsmeter_pipeline.cli.port import require_free_port
 from opsmeter_pipeline.model.errors import DagsterEndedError
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
+from opsmeter_pipeline.storage.data_docs import INDEX
 
 LOOPBACK = "127.0.0.1"
 # `dg dev`, which Dagster points to, needs a project folder; an installed package has none.
@@ -20,8 +22,9 @@ _NO_NOTICE = "ignore:Function `dev_command` is superseded:FutureWarning"
 _STARTED = """\
 Dagster UI  http://{host}:{port}  (answers in some seconds)
 landing     {landing}
-home        {home}
-Ctrl+C stops it."""
+home        {home}"""
+_DATA_DOCS = "data docs   {index}"
+_STOPS = "Ctrl+C stops it."
 
 
 def up_command(*, home: Path | None, landing: str | None, port: int | None) -> None:
@@ -35,10 +38,7 @@ def up_command(*, home: Path | None, landing: str | None, port: int | None) -> N
     require_free_port(LOOPBACK, settings.port)
     claim_landing(settings)
     open_instance(settings).dispose()
-    started = _STARTED.format(
-        host=LOOPBACK, port=settings.port, landing=settings.landing_root, home=settings.home
-    )
-    err.print(escape(started), soft_wrap=True)
+    err.print(escape("\n".join(_describe(settings))), soft_wrap=True)
     # Set before the child starts: started in the background by a script, we and it would inherit
     # an ignored interrupt, and Dagster maps termination to interruption.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,6 +51,17 @@ def up_command(*, home: Path | None, landing: str | None, port: int | None) -> N
         process.wait()
         return
     raise DagsterEndedError(code)
+
+
+def _describe(settings: Settings) -> Iterator[str]:
+    """Yield the lines that say what is served, and what else there is to look at."""
+    yield _STARTED.format(
+        host=LOOPBACK, port=settings.port, landing=settings.landing_root, home=settings.home
+    )
+    index = settings.data_docs / INDEX
+    if index.exists():
+        yield _DATA_DOCS.format(index=index.as_uri())
+    yield _STOPS
 
 
 def _start_dagster(settings: Settings) -> subprocess.Popen[bytes]:

@@ -91,6 +91,17 @@ class QueryError(UsageError):
     """The warehouse refused a query."""
 
 
+class QualityMissingError(UsageError):
+    """The extra that judges published tables is not installed."""
+
+    def __init__(self) -> None:
+        """Name the extra and how to get it."""
+        super().__init__(
+            "Nothing was judged: Great Expectations is not installed. Install it with "
+            "pip install 'opsmeter-pipeline[quality]' and run the job `quality` again."
+        )
+
+
 class SliceChangedError(OpsmeterError):
     """A file changed between the moment it was planned and the moment it was read."""
 

@@ -68,14 +68,26 @@ def build_checks(
     return checks
 
 
-def to_result(verdict: Verdict, *, blocking: bool, name: str | None = None) -> dg.AssetCheckResult:
-    """Return the verdict as Dagster shows it; several checks in one step need their name."""
-    severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+def to_result(
+    verdict: Verdict,
+    *,
+    blocking: bool,
+    name: str | None = None,
+    asset: str | None = None,
+    severity: dg.AssetCheckSeverity | None = None,
+) -> dg.AssetCheckResult:
+    """Return the verdict as Dagster shows it.
+
+    Several checks in one step need their name, those of several assets also the asset's. A
+    severity that is not told follows from whether the check blocks.
+    """
+    usual = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     culprits = {"culprits": dg.MetadataValue.json([*map(_plain, verdict.culprits)])}
     return dg.AssetCheckResult(
+        asset_key=asset,
         check_name=name,
         passed=verdict.passed,
-        severity=severity,
+        severity=severity or usual,
         description=verdict.summary,
         metadata={**verdict.figures, **(culprits if verdict.culprits else {})},
     )

@@ -1,8 +1,9 @@
 """The Dagster instance of a home: its `dagster.yaml` and `workspace.yaml`.
 
 Both are written anew at each start, so that a home made by an older version keeps working. One
-run at a time is the queue's limit: batches follow each other, and a backfill of many days does
-not starve the machine.
+publishing run at a time is the queue's limit: batches follow each other, and a backfill of many
+days does not starve the machine. The second slot is for the job `quality`, which only reads, so
+that what lands does not wait for it (ADR 0010).
 """
 
 import os
@@ -29,7 +30,10 @@ python_logs:
   python_log_level: INFO  # a backfill would print all its events on the terminal; they are kept
 concurrency:
   runs:
-    max_concurrent_runs: 1
+    max_concurrent_runs: 2
+  pools:
+    granularity: run
+    default_limit: 1
 run_monitoring:
   enabled: true
   start_timeout_seconds: 120

@@ -4,7 +4,14 @@ from enum import Enum
 
 import dagster as dg
 
+from opsmeter_pipeline.quality import describe_checks, name_check
+
 INGEST_JOB_NAME = "ingest"
+QUALITY_JOB_NAME = "quality"
+PUBLISH_POOL = "publish"
+"""One run at a time, of whatever kind, publishes."""
+QUALITY_POOL = "quality"
+"""One run at a time judges what is published; it waits for no publisher and no publisher for it."""
 LANDED_SLICES = "landed_slices"
 
 
@@ -33,9 +40,20 @@ def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
     )
 
 
+_QUALITY_CHECKS = dg.AssetSelection.checks(
+    *(dg.AssetCheckKey(dg.AssetKey(table), name_check(kind)) for table, kind in describe_checks())
+)
+
 ingest_job = dg.define_asset_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - _QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Take one batch of landed lines to the tables people read.",
+)
+
+quality_job = dg.define_asset_job(
+    QUALITY_JOB_NAME,
+    selection=_QUALITY_CHECKS,
+    executor_def=dg.in_process_executor,
+    description="Hold all that is published to its promises, with Great Expectations.",
 )

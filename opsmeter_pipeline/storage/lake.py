@@ -131,6 +131,24 @@ class Lake:
         with self.connect(read_only=True) as con:
             return fetch(con, sql, parameters)
 
+    def newest_snapshot(self) -> int:
+        """Return the number of the snapshot that a reader sees now."""
+        return self.read("SELECT max(snapshot_id) FROM ducklake_snapshots('lake')").item()
+
+    @contextmanager
+    def at_snapshot(self, snapshot_id: int) -> Generator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of its own that reads one snapshot, whatever is published."""
+        with duckdb.connect() as con:
+            self.attach(con, snapshot_id=snapshot_id)
+            yield con
+
+    def attach(self, con: duckdb.DuckDBPyConnection, *, snapshot_id: int) -> None:
+        """Attach one snapshot of the lake read-only to somebody's own connection, and use it."""
+        con.execute(f"SET memory_limit = {quote(MEMORY_LIMIT)}")
+        con.execute(f"SET temp_directory = {quote(str(self.folder / 'spill'))}")
+        self._attach(con, f"READ_ONLY, SNAPSHOT_VERSION {snapshot_id}")
+        con.execute("USE lake; SET TimeZone = 'UTC'")
+
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the columns with their types of tables and views, by name; all are bound."""
         each = (
@@ -175,14 +193,16 @@ class Lake:
             raise WarehouseMissingError(self.folder.parent)
         spill = str(self.folder / "spill")
         con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
-        for name in _EXTENSIONS:
-            con.execute(f"LOAD {quote(_extension_path(name))}")
         path = quote(str(self.folder / DATA))
         write = f"DATA_PATH {path}, DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
-        options = "READ_ONLY" if read_only else write
+        self._attach(con, "READ_ONLY" if read_only else write)
+        return con
+
+    def _attach(self, con: duckdb.DuckDBPyConnection, options: str) -> None:
+        for name in _EXTENSIONS:
+            con.execute(f"LOAD {quote(_extension_path(name))}")
         source = quote(f"ducklake:sqlite:{self.folder / CATALOGUE}")
         con.execute(f"ATTACH {source} AS lake ({options})")
-        return con
 
     def _let_readers_and_writer_coexist(self) -> None:
         # Without WAL a reader waits two seconds and fails whenever a batch is published.

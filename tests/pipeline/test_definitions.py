@@ -55,6 +55,22 @@ CHECK_KEYS = [
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
 ]
+QUALITY_KINDS = {
+    "attribution_hourly": "amounts balance columns grain present references values",
+    "events": "amounts columns grain present references values",
+    "ingest_batches": "amounts balance columns grain present",
+    "ingest_files": "amounts balance columns grain present references values",
+    "landing_findings": "amounts columns present values",
+    "latency_hourly": "amounts balance columns grain present references values",
+    "model_resolutions": "columns grain present",
+    "price_catalogue": "amounts columns grain present values",
+    "quarantine": "amounts columns grain present references values",
+    "users_daily": "amounts balance columns grain present references values",
+    "users_latency_daily": "amounts balance columns grain present references values",
+}
+QUALITY_KEYS = [
+    (table, f"quality_{kind}") for table, kinds in QUALITY_KINDS.items() for kind in kinds.split()
+]
 GRAPH = defs.resolve_asset_graph()
 
 
@@ -69,7 +85,7 @@ def test_the_asset_keys_are_these() -> None:
 
 def test_the_check_keys_are_these() -> None:
     keys = sorted((key.asset_key.to_user_string(), key.name) for key in GRAPH.asset_check_keys)
-    assert keys == CHECK_KEYS
+    assert keys == sorted(CHECK_KEYS + QUALITY_KEYS)
 
 
 def test_each_table_and_view_of_the_warehouse_is_an_asset() -> None:
@@ -93,7 +109,7 @@ def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
     assert modules == STAGES
 
 
-@pytest.mark.parametrize(("asset", "name"), CHECK_KEYS)
+@pytest.mark.parametrize(("asset", "name"), CHECK_KEYS + QUALITY_KEYS)
 def test_each_check_has_a_description_and_blocks_only_before_publishing(
     asset: str, name: str
 ) -> None:
@@ -135,6 +151,18 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
 def test_the_job_holds_every_asset() -> None:
     layer = defs.resolve_job_def("ingest").asset_layer
     assert {key.to_user_string() for key in layer.executable_asset_keys} == set(ASSET_KEYS)
+    assert _checks_of("ingest") == set(CHECK_KEYS)
+
+
+def test_the_quality_job_holds_its_checks_and_nothing_else() -> None:
+    layer = defs.resolve_job_def("quality").asset_layer
+    assert list(layer.executable_asset_keys) == []
+    assert _checks_of("quality") == set(QUALITY_KEYS)
+
+
+def _checks_of(job: str) -> set[tuple[str, str]]:
+    graph = defs.resolve_job_def(job).asset_layer.asset_graph
+    return {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
 
 
 def test_the_code_location_has_one_name_everywhere(tmp_path: Path) -> None:
@@ -174,8 +202,9 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
-    assert len(listed["asset_checks"]) == len(CHECK_KEYS)
-    assert [job["name"] for job in listed["jobs"]] == ["ingest"]
+    assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
+    assert [job["name"] for job in listed["jobs"]] == ["ingest", "quality"]
+    assert [schedule["name"] for schedule in listed["schedules"]] == ["quality_schedule"]
     assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
 
 

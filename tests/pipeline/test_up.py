@@ -57,6 +57,9 @@ def up(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    index = home.settings.data_docs / "index.html"
+    index.parent.mkdir(parents=True)
+    index.touch()
     process = opsmeter("up", "--port", str(port), home=home.folder)
     running = Running(process, home, port)
     try:
@@ -124,6 +127,7 @@ def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> 
         f"Dagster UI  http://127.0.0.1:{up.port}  (answers in some seconds)",
         f"landing     {up.home.landing}",
         f"home        {up.home.folder}",
+        f"data docs   {up.home.settings.data_docs.as_uri()}/index.html",
         "Ctrl+C stops it.",
     ])  # fmt: skip
     with socket.socket() as probe:
@@ -140,7 +144,10 @@ def _version(running: Running) -> bool:
 
 
 def _statuses(running: Running) -> list[str]:
-    told = running.ask("{ runsOrError { ... on Runs { results { status } } } }")
+    """Return the states of the ingest runs; the schedule of `quality` may add others."""
+    told = running.ask(
+        '{ runsOrError(filter: {pipelineName: "ingest"}) { ... on Runs { results { status } } } }'
+    )
     return [run["status"] for run in told["runsOrError"]["results"]]
 
 

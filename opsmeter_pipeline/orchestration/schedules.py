@@ -1,0 +1,31 @@
+"""One named function per schedule: when a job runs by the clock, and why not.
+
+Add one here when something should happen at a time, whether or not anything landed.
+"""
+
+import dagster as dg
+
+from opsmeter_pipeline.orchestration.instance import runs_under_way
+from opsmeter_pipeline.orchestration.jobs import QUALITY_JOB_NAME
+from opsmeter_pipeline.storage.quality import is_installed
+
+QUALITY_CRON = "17 * * * *"
+"""Hourly, off the full hour at which producers roll their files over."""
+
+
+@dg.schedule(
+    job_name=QUALITY_JOB_NAME,
+    cron_schedule=QUALITY_CRON,
+    execution_timezone="UTC",
+    # A promise that nobody holds is none; where the extra is missing the tick says so.
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Holds all that is published to its promises, hourly, apart from the ingest runs.",
+)
+def quality_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way or the extra is not installed."""
+    if not is_installed():
+        return dg.SkipReason("Not installed: pip install 'opsmeter-pipeline[quality]'.")
+    under_way = runs_under_way(context.instance, QUALITY_JOB_NAME)
+    if under_way:
+        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
+    return dg.RunRequest()

@@ -1,0 +1,131 @@
+"""Promises that follow from the column catalogue: shape, nulls, closed sets, signs and grain.
+
+A new column of `model.tables` is held to its type, nullability and sign without a word here. Add
+a closed set to `_SETS` and a table's identifying columns to `_GRAIN`.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import polars as pl
+
+from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.model.columns import INSTANT, Column, Table
+from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
+from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
+from opsmeter_pipeline.quality.promises import PLACES, Promise, find_rows, promise_query
+
+_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "environment": ENVIRONMENTS,
+        "data_mode": DATA_MODES,
+        "service_tier": SERVICE_TIERS,
+        "outcome": (*STATUSES, "unknown"),
+        "unpriced_reason": ("unknown_model", "service_tier", "special_units", "no_token_price"),
+        "quarantine.rule": tuple(MEANINGS),
+        "format": ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"),
+        "finding": ("changed", "unsupported", "unreadable", "damaged", "touched"),
+        "unit": ("token", "request"),
+    }
+)
+"""Closed sets by column, or by table and column where the name means several things."""
+_FROM_ONE = ("line_number", "attempt", "first_line_number")
+_GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "events": ("file", "line_number"),
+        "quarantine": ("file", "line_number"),
+        "ingest_batches": ("batch_id",),
+        "ingest_files": ("batch_id", "file"),
+        **{
+            cube.name: tuple(name for name in cube.schema if name not in MEASURE_NAMES)
+            for cube in CUBES
+        },
+        "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
+        "model_resolutions": ("provider", "model", "source_version"),
+    }
+)
+"""The columns whose values together occur once; `landing_findings` is a log and has none."""
+_SQL_NAME: Mapping[type[pl.DataType], str] = MappingProxyType(
+    {
+        pl.String: "VARCHAR",
+        pl.Int64: "BIGINT",
+        pl.Int32: "INTEGER",
+        pl.Boolean: "BOOLEAN",
+        pl.Date: "DATE",
+        pl.Time: "TIME",
+        pl.Datetime: "TIMESTAMP WITH TIME ZONE",
+    }
+)
+
+
+def promise_columns(table: Table) -> Iterator[Promise]:
+    """Yield the promises that the catalogue's description of a table makes."""
+    shape = _promise_shape(table)
+    names = {"column_list": list(table.schema)}
+    yield Promise("columns", f"{table.name} has the catalogue's columns in order.",
+                  "expect_table_columns_to_match_ordered_list", names, shape.culprits)  # fmt: skip
+    yield shape
+    for column in table.columns:
+        yield from _promise_column(table, column)
+    if table.name in _GRAIN:
+        yield _promise_grain(table)
+
+
+def _promise_column(table: Table, column: Column) -> Iterator[Promise]:
+    name = column.name
+    values = _SETS.get(f"{table.name}.{name}") or _SETS.get(name)
+    if not column.nullable:
+        yield Promise("present", f"{name} is not null.", "expect_column_values_to_not_be_null",
+                      {"column": name}, find_rows(table.name, f"{name} IS NULL"))  # fmt: skip
+    if values:
+        listed = ", ".join(f"'{value}'" for value in values)
+        yield Promise("values", f"{name} is one of its closed set.",
+                      "expect_column_values_to_be_in_set",
+                      {"column": name, "value_set": list(values)},
+                      find_rows(table.name, f"{name} NOT IN ({listed})"))  # fmt: skip
+    if column.dtype == pl.Int64 or isinstance(column.dtype, pl.Decimal):
+        least = 1 if name in _FROM_ONE else 0
+        yield Promise("amounts", f"{name} is at least {least}.",
+                      "expect_column_values_to_be_between", {"column": name, "min_value": least},
+                      find_rows(table.name, f"{name} < {least}"))  # fmt: skip
+    if column.dtype == INSTANT and name == "hour_at":
+        is_inside = f"{name} <> date_trunc('hour', {name})"
+        yield promise_query("values", f"{name} is the start of an hour.",
+                            query=find_rows(table.name, is_inside))  # fmt: skip
+
+
+def _promise_grain(table: Table) -> Promise:
+    keys = _GRAIN[table.name]
+    listed = ", ".join(keys)
+    shown = ", ".join(f"any_value({name}) AS {name}" for name in PLACES[table.name])
+    culprits = (
+        f"SELECT {shown}, count(*) AS n_rows FROM {table.name} GROUP BY {listed} "
+        f"HAVING count(*) > 1 ORDER BY ALL"
+    )
+    meaning = f"{listed} together occur once."
+    # Great Expectations counts groups with a window function over the whole table, which took
+    # far longer than grouping; it also refuses a single column.
+    return promise_query("grain", meaning, query=culprits)
+
+
+def _promise_shape(table: Table) -> Promise:
+    told = ", ".join(
+        f"('{column.name}', '{_sql_name(column)}', {column.nullable})" for column in table.columns
+    )
+    query = (
+        f"SELECT column_name, told_type, told_null, found_type, found_null "
+        f"FROM (VALUES {told}) AS told(column_name, told_type, told_null) FULL JOIN ("
+        f"SELECT column_name, data_type AS found_type, is_nullable AS found_null "
+        f"FROM duckdb_columns() "
+        f"WHERE database_name = current_database() AND table_name = '{table.name}'"
+        f") AS found USING (column_name) "
+        f"WHERE (told_type, told_null) IS DISTINCT FROM (found_type, found_null)"
+    )
+    meaning = f"{table.name} has the catalogue's types and nullability."
+    return promise_query("columns", meaning, query=query)
+
+
+def _sql_name(column: Column) -> str:
+    if isinstance(column.dtype, pl.Decimal):
+        return f"DECIMAL({column.dtype.precision},{column.dtype.scale})"
+    return _SQL_NAME[column.dtype.base_type()]

@@ -1,0 +1,203 @@
+"""Promises that tie rows of several tables together, each the query that must find nothing.
+
+Add one where a table is said to agree with another. Queries run in the warehouse, read whole
+columns and return places and sums, never values of a line.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from opsmeter_pipeline.model.tables import (
+    ATTRIBUTION_HOURLY,
+    BATCH_TABLES,
+    INGEST_BATCHES,
+    LATENCY_HOURLY,
+    USERS_DAILY,
+    USERS_LATENCY_DAILY,
+)
+from opsmeter_pipeline.quality.promises import Promise, find_rows, promise_query
+
+_MONEY = "DECIMAL(38,18)"
+_SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank", "unpriced_events", "cost_usd")
+
+
+def _unknown_batch(table: str) -> Promise:
+    unknown = f"NOT EXISTS (SELECT 1 FROM ingest_batches b WHERE b.batch_id = {table}.batch_id)"
+    return promise_query(
+        "references",
+        "batch_id stands in ingest_batches.",
+        query=f"SELECT batch_id, count(*) AS n_rows FROM {table} WHERE {unknown} "
+        f"GROUP BY ALL ORDER BY ALL",
+    )
+
+
+def _unknown_file(table: str) -> Promise:
+    known = f"f.batch_id = {table}.batch_id AND f.file = {table}.file"
+    return promise_query(
+        "references",
+        "batch_id and file stand in ingest_files.",
+        query=f"SELECT batch_id, file, count(*) AS n_rows FROM {table} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM ingest_files f WHERE {known}) GROUP BY ALL ORDER BY ALL",
+    )
+
+
+def _balance(table: str) -> Promise:
+    unequal = "lines <> accepted + duplicates + quarantined + blank"
+    return promise_query(
+        "balance",
+        "lines = accepted + duplicates + quarantined + blank.",
+        query=find_rows(table, unequal),
+    )
+
+
+def _counted(keys: str, *, ledger: str, count: str, of: str) -> Promise:
+    """Return the promise that the ledger counts a table's rows, by these keys."""
+    return promise_query(
+        "balance",
+        f"{count} is the number of rows in {of}, per {keys}.",
+        query=f"""SELECT {keys}, coalesce(told, 0) AS told, coalesce(found, 0) AS found
+        FROM (SELECT {keys}, sum({count})::BIGINT AS told FROM {ledger} GROUP BY {keys})
+        FULL JOIN (SELECT {keys}, count(*) AS found FROM {of} GROUP BY {keys}) USING ({keys})
+        WHERE coalesce(told, 0) <> coalesce(found, 0) ORDER BY ALL""",
+    )
+
+
+def _agrees(meaning: str, *, keys: str, one: str, other: str, measures: tuple[str, ...]) -> Promise:
+    """Return the promise that two queries, each with a row per key, have the same measures."""
+    shown = ", ".join(f"l.{name} AS {name}, r.{name} AS {name}_there" for name in measures)
+    sides = (", ".join(f"coalesce({side}.{name}, 0)" for name in measures) for side in "lr")
+    return promise_query(
+        "balance",
+        meaning,
+        query=f"SELECT {keys}, {shown} FROM ({one}) l FULL JOIN ({other}) r USING ({keys}) "
+        f"WHERE ({next(sides)}) <> ({next(sides)}) ORDER BY ALL",
+    )
+
+
+def _sum(table: str, keys: str, measures: Mapping[str, str], where: str = "true") -> str:
+    sums = ", ".join(
+        f"coalesce({what}, 0)::{_MONEY if 'cost' in name else 'BIGINT'} AS {name}"
+        for name, what in measures.items()
+    )
+    grouped = ", ".join(part.split(" AS ")[0] for part in keys.split("; "))
+    return (
+        f"SELECT {keys.replace('; ', ', ')}, {sums} FROM {table} WHERE {where} GROUP BY {grouped}"
+    )
+
+
+_OF_EVENTS = {
+    "attempts": "count(*)",
+    "input_tokens": "sum(input_tokens)",
+    "output_tokens": "sum(output_tokens)",
+    "cost_usd": "sum(cost_usd)",
+}
+_OF_CUBE = {name: f"sum({name})" for name in _OF_EVENTS}
+_EVENT_HOUR = "batch_id; date_trunc('hour', occurred_at) AS hour_at"
+_EVENT_DAY = "batch_id; (occurred_at AT TIME ZONE 'UTC')::DATE AS day"
+_TIMED = "latency_ms IS NOT NULL"
+
+
+def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) -> Promise:
+    """Return the promise that a cube sums up its events, by these keys."""
+    of_events = {"attempts": "count(*)"} if timed else _OF_EVENTS
+    of_cube = {"attempts": "sum(attempts)"} if timed else _OF_CUBE
+    return _agrees(
+        f"{', '.join(of_events)} are those of its events, per {keys}.",
+        keys=keys,
+        one=_sum(cube, keys.replace(", ", "; "), of_cube),
+        other=_sum("events", event_keys, of_events, _TIMED if timed else "true"),
+        measures=tuple(of_events),
+    )
+
+
+_ALL_SUMMED = {name: f"sum({name})" for name in _SUMMED}
+_OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
+    {
+        "events": (
+            promise_query(
+                "grain",
+                "environment, external_request_id and a told attempt together occur once.",
+                query="SELECT any_value(batch_id) AS batch_id, any_value(file) AS file, "
+                "any_value(line_number) AS line_number, count(*) AS n_rows FROM events "
+                "WHERE attempt_told GROUP BY environment, external_request_id, attempt "
+                "HAVING count(*) > 1 ORDER BY ALL",
+            ),
+            promise_query(
+                "values",
+                "cost_usd and price_id are null where, and only where, unpriced_reason is not.",
+                query=find_rows(
+                    "events",
+                    "(cost_usd IS NULL) <> (unpriced_reason IS NOT NULL) "
+                    "OR (price_id IS NULL) <> (unpriced_reason IS NOT NULL)",
+                ),
+            ),
+            promise_query(
+                "references",
+                "price_id stands in price_catalogue.",
+                query=find_rows(
+                    "events",
+                    "price_id IS NOT NULL AND NOT EXISTS "
+                    "(SELECT 1 FROM price_catalogue p WHERE p.price_id = events.price_id)",
+                ),
+            ),
+            _unknown_file("events"),
+        ),
+        "quarantine": (
+            _unknown_file("quarantine"),
+            promise_query(
+                "grain",
+                "A line is event or quarantined, not both.",
+                query="SELECT q.batch_id, q.file, q.line_number FROM quarantine q "
+                "JOIN events e USING (file, line_number) ORDER BY ALL",
+            ),
+        ),
+        "ingest_batches": (
+            _balance("ingest_batches"),
+            _counted("batch_id", ledger="ingest_batches", count="files", of="ingest_files"),
+            _agrees(
+                f"{', '.join(_SUMMED)} are the sums of its files.",
+                keys="batch_id",
+                one=_sum("ingest_batches", "batch_id", _ALL_SUMMED),
+                other=_sum("ingest_files", "batch_id", _ALL_SUMMED),
+                measures=_SUMMED,
+            ),
+        ),
+        "ingest_files": (
+            _balance("ingest_files"),
+            _counted("batch_id, file", ledger="ingest_files", count="accepted", of="events"),
+            _counted("batch_id, file", ledger="ingest_files", count="quarantined", of="quarantine"),
+            _agrees(
+                "cost_usd is the sum of its events.",
+                keys="batch_id, file",
+                one=_sum("ingest_files", "batch_id; file", {"cost_usd": "sum(cost_usd)"}),
+                other=_sum("events", "batch_id; file", {"cost_usd": "sum(cost_usd)"}),
+                measures=("cost_usd",),
+            ),
+        ),
+        ATTRIBUTION_HOURLY.name: (
+            _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),
+        ),
+        USERS_DAILY.name: (
+            _sums_events("users_daily", event_keys=_EVENT_DAY, keys="batch_id, day"),
+        ),
+        LATENCY_HOURLY.name: (
+            _sums_events(
+                "latency_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at", timed=True
+            ),
+        ),
+        USERS_LATENCY_DAILY.name: (
+            _sums_events(
+                "users_latency_daily", event_keys=_EVENT_DAY, keys="batch_id, day", timed=True
+            ),
+        ),
+    }
+)
+RELATIONS: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
+    dict(_OWN)
+    | {
+        table.name: (_unknown_batch(table.name), *_OWN.get(table.name, ()))
+        for table in BATCH_TABLES
+        if table is not INGEST_BATCHES
+    }
+)
+"""The promises that tie a table to others, by table."""
