@@ -114,6 +114,18 @@ class AlreadyTakenError(OpsmeterError):
         )
 
 
+class OvertakenError(OpsmeterError):
+    """Another publisher has changed what the run's lines were judged against."""
+
+    def __init__(self, batch_ids: Sequence[str]) -> None:
+        """Name the batches that are not what they were."""
+        named = ", ".join(sorted(batch_ids)[:3]) + (" and others" if len(batch_ids) > 3 else "")
+        super().__init__(
+            f"Another run published or replayed {named} in the meantime, with events of the same "
+            f"ids. Nothing was written; run again to judge against what is published now."
+        )
+
+
 class WarehouseBusyError(OpsmeterError):
     """The warehouse stayed locked for as long as we may wait."""
 
