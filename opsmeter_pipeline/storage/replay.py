@@ -27,8 +27,8 @@ def plan_replay(landing: Landing, lake: Lake, *, day: date, batch_ids: Sequence[
         day: the run's ingest day; batches of other days are left out.
         batch_ids: the batches asked for.
     """
-    slices = [one for one in read_slices_landed_on(lake, day) if one.batch_id in set(batch_ids)]
-    found = _find_unprovable(landing, slices)
+    slices = read_slices_of_batches(lake, day, batch_ids)
+    found = find_unprovable(landing, slices)
     spoiled = {one.batch_id for one in slices if one.file in found}
     kept = [one for one in slices if one.batch_id not in spoiled]
     return RunPlan(
@@ -39,7 +39,13 @@ def plan_replay(landing: Landing, lake: Lake, *, day: date, batch_ids: Sequence[
     )
 
 
-def _find_unprovable(landing: Landing, slices: Sequence[Slice]) -> dict[str, Finding]:
+def read_slices_of_batches(lake: Lake, day: date, batch_ids: Sequence[str]) -> list[Slice]:
+    """Return the slices of these batches that landed on a UTC day, in the order they were taken."""
+    wanted = set(batch_ids)
+    return [one for one in read_slices_landed_on(lake, day) if one.batch_id in wanted]
+
+
+def find_unprovable(landing: Landing, slices: Sequence[Slice]) -> dict[str, Finding]:
     """Return a finding for each file that does not hold a slice's bytes any more."""
     here = {landed.file: landed for landed in landing.list_files()}
     found: dict[str, Finding] = {}
