@@ -6,6 +6,7 @@ run may take of them is decided in `storage.replay`; what moved is in `moved_lin
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,25 @@ class RuleChange(NamedTuple):
     moved: int
 
 
+class Replay(NamedTuple):
+    """What a replay did.
+
+    Attributes:
+        rules: each rule that held or holds lines of the chosen batches.
+        ledger: sums over the batches that were replayed.
+        findings: files that kept their batches from being replayed.
+    """
+
+    rules: list[RuleChange]
+    ledger: dict[str, int | Decimal]
+    findings: list[dict[str, str]]
+
+    @property
+    def moved(self) -> int:
+        """How many lines moved from quarantine to events."""
+        return sum(rule.moved for rule in self.rules)
+
+
 def replay_command(
     choice: Choice, *, home: Path | None, landing: str | None, as_json: bool
 ) -> None:
@@ -60,26 +80,33 @@ def replay_command(
     opened.landing_files().list_files()
     before = count_quarantined(opened.lake, _all(batches))
     run_ids = _replay(settings, opened, batches) if batches else []
-    rules = _compare(opened, batches, before=before, run_ids=run_ids)
-    findings = _explain_left(opened, batches, run_ids)
-    ledger = sum_taken(opened, run_ids)
-    moved = sum(rule.moved for rule in rules)
-    moved = sum(rule.moved for rule in rules)
-    rows = [rule._asdict() for rule in rules]
+    replay = Replay(
+        rules=_compare(opened, batches, before=before, run_ids=run_ids),
+        ledger=sum_taken(opened, run_ids),
+        findings=_explain_left(opened, batches, run_ids),
+    )
     if as_json:
-        print_json({"moved": moved, "rules": rows, "ledger": ledger, "findings": findings})
-    elif not batches:
-        err.print(_NOTHING)
+        rules = [one._asdict() for one in replay.rules]
+        print_json({"moved": replay.moved, **replay._asdict(), "rules": rules})
     else:
-        print_table(rows, title="quarantined lines of the replayed batches, by rule")
-        shown = ledger | {"cost_usd": f"{ledger['cost_usd']:.4f}"}
-        print_table([shown], title="ledger of the replayed batches")
-        out.print(f"{moved} of {sum(before.values())} quarantined lines are events now.")
-    for one in findings:
+        _print_replay(replay)
+    if replay.findings:
+        raise typer.Exit(1)
+
+
+def _print_replay(replay: Replay) -> None:
+    if not replay.rules:
+        err.print(_NOTHING)
+        return
+    rules = [one._asdict() for one in replay.rules]
+    print_table(rules, title="quarantined lines of the replayed batches, by rule")
+    shown = replay.ledger | {"cost_usd": f"{replay.ledger['cost_usd']:.4f}"}
+    print_table([shown], title="ledger of the replayed batches")
+    held = sum(one.quarantined_before for one in replay.rules)
+    out.print(f"{replay.moved} of {held} quarantined lines are events now.")
+    for one in replay.findings:
         text = escape(f"{one['file']}: {one['detail']}")
         err.print(f"[yellow]{one['finding']}:[/yellow] {text}", soft_wrap=True)
-    if findings:
-        raise typer.Exit(1)
 
 
 def _all(batches: Batches) -> list[str]:
