@@ -8,6 +8,7 @@ import polars as pl
 from opsmeter_pipeline.contract import refuse_conflicts
 from opsmeter_pipeline.identity import (
     KNOWN,
+    PUBLISHED,
     REQUEST_ID,
     identify_batches,
     mark_candidates,
@@ -16,7 +17,7 @@ from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.publish import count_rows, order_batches
+from opsmeter_pipeline.publish import count_rows, find_slices, order_batches
 from opsmeter_pipeline.storage.ledger import read_known_events
 from opsmeter_pipeline.storage.parallel import map_bounded
 
@@ -38,13 +39,16 @@ def identity_verdicts(
     staging = home.staging(context.run.run_id)
     slices, parts = staging.read_slices(), staging.event_parts("judged_events")
     ids = [staging.read_events(part, [REQUEST_ID])[REQUEST_ID] for part in parts]
-    replaced = staging.read("replayed")["batch_id"].to_list()
-    known = read_known_events(home.lake, staging, ids=ids, columns=KNOWN, replaced=replaced)
+    found = read_known_events(home.lake, staging, ids=ids, columns=PUBLISHED)
+    is_replayed = pl.col("batch_id").is_in(staging.read("replayed")["batch_id"].implode())
+    published, known = found.filter(is_replayed), found.filter(~is_replayed).select(KNOWN)
     marked = zip(parts, mark_candidates(ids, known), strict=True)
     candidates = pl.concat(
         map_bounded(lambda one: staging.read_events(one[0]).filter(one[1]), marked)
     )
-    verdicts = identify_batches(order_batches(candidates, slices), known)
+    verdicts = identify_batches(
+        order_batches(candidates, slices), known, find_slices(published, slices)
+    )
     removed = {
         name: candidates.join(verdicts.filter(pl.col("verdict") == name), on="seq", how="semi")
         for name in ("duplicate", "conflicting_duplicate")

@@ -13,6 +13,7 @@ from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.replay import plan_replay
 from opsmeter_pipeline.storage.survey import plan_run
 
 
@@ -28,19 +29,24 @@ def landed_slices(
     """The slices of landed files this run takes, a row each, staged for the run.
 
     A slice is a whole file, or the whole lines a growing `.jsonl` gained. A normal run takes what
-    is new; a backfill replays all slices of the day as well. Holds no telemetry.
+    is new; a backfill replays all slices of the day as well, a replay those of some batches and
+    nothing new. Holds no telemetry.
     """
     now = utc_now()
     swept = home.sweep_dead_runs(is_over=partial(is_over, context.instance), now=now)
-    plan = plan_run(
-        home.landing_files(),
-        home.lake,
-        settings=home.settings,
-        now=now,
-        day=context.partition_time_window.start.date(),
-        replay=config.take is Take.DAY,
-        batch_id=f"{now:%Y%m%dT%H%M%S.%f}-{context.run.run_id[:8]}",
-    )
+    landing, day = home.landing_files(), context.partition_time_window.start.date()
+    if config.take is Take.BATCHES:
+        plan = plan_replay(landing, home.lake, day=day, batch_ids=config.batches or [])
+    else:
+        plan = plan_run(
+            landing,
+            home.lake,
+            settings=home.settings,
+            now=now,
+            day=day,
+            replay=config.take is Take.DAY,
+            batch_id=f"{now:%Y%m%dT%H%M%S.%f}-{context.run.run_id[:8]}",
+        )
     findings = pl.DataFrame(
         [
             vars(one.landed) | {"finding": one.finding, "detail": one.detail, "found_at": now}

@@ -13,17 +13,23 @@ from opsmeter_pipeline.model.tables import (
     INGEST_BATCHES,
     INGEST_FILES,
     LANDING_FINDINGS,
+    MOVED_LINES,
     QUARANTINE,
 )
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.publish import build_batch_ledger, build_damage_findings, build_file_ledger
-from opsmeter_pipeline.storage.ledger import read_batches
+from opsmeter_pipeline.publish import (
+    build_batch_ledger,
+    build_damage_findings,
+    build_file_ledger,
+    find_moved,
+)
+from opsmeter_pipeline.storage.ledger import read_batches, read_quarantined
 from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
 
-_PUBLISHED = (*BATCH_TABLES, LANDING_FINDINGS)
+_PUBLISHED = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS)
 
 
 @dg.asset(
@@ -53,7 +59,13 @@ def batch_ledger(
     findings = pl.concat(
         [staging.read("findings"), build_damage_findings(staging.read("damages"), slices, now=now)]
     )
+    moved = find_moved(
+        read_quarantined(home.lake, replayed),
+        staging.scan_parts("priced_events"),
+        run_id=context.run.run_id,
+    )
     staging.write("ledger/ingest_files", files)
+    staging.write("ledger/moved_lines", moved)
     staging.write("ledger/ingest_batches", batches)
     staging.write("ledger/landing_findings", findings)
     return dg.MaterializeResult(metadata=rows_metadata(files.height, {"batches": preview(batches)}))
@@ -79,11 +91,13 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         run_id=context.run.run_id,
         batch_ids=batches["batch_id"].to_list(),
         replaced=staging.read("replayed")["batch_id"].to_list(),
+        standing=staging.folder / "standing",
         rows={
             EVENTS: staging.parts("priced_events"),
             QUARANTINE: staging.parts("quarantine"),
             INGEST_BATCHES: [staging.path("ledger/ingest_batches")],
             INGEST_FILES: [staging.path("ledger/ingest_files")],
+            MOVED_LINES: [staging.path("ledger/moved_lines")],
             LANDING_FINDINGS: [staging.path("ledger/landing_findings")],
             **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
         },

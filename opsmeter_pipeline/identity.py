@@ -36,6 +36,8 @@ CANDIDATE = ("seq", *ID, "attempt", "ingested_at", "occurred_at", *CONTENT)
 """Columns of a staged event that identity needs, once its id is known to occur twice."""
 KNOWN = (*ID, "attempt", "attempt_told", "is_first_attempt", *CONTENT)
 """Columns of a published event that identity needs."""
+PUBLISHED = (*KNOWN, "attempt_inferred", "batch_id", "file", "line_number")
+"""Columns of a published event that identity needs when its batch is replayed."""
 VERDICT_SCHEMA = {
     "seq": pl.Int64,
     "verdict": pl.String,
@@ -86,22 +88,53 @@ def identify(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return _mark_first(pl.concat([told, untold]), known).select(*VERDICT_SCHEMA)
 
 
-def identify_batches(candidates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def identify_batches(
+    candidates: pl.DataFrame, known: pl.DataFrame, published: pl.DataFrame
+) -> pl.DataFrame:
     """Return the verdicts of several batches, each judged after the ones before it.
 
-    A replayed day is judged as its batches were when they came, so nothing changes places.
+    A replayed line that is an event and reads as it did stays one, with its number; the others
+    are judged after all of those. So a line that leaves quarantine takes no event's place, and it
+    does not matter which batches are replayed together (ADR 0012).
 
     Args:
         candidates: as for `identify`, and `batch`: the order of the batches.
         known: as for `identify`.
+        published: the events of replayed batches, columns `KNOWN`, `attempt_inferred`,
+            `slice_index` and `line_number`.
     """
-    verdicts = [pl.DataFrame(schema=VERDICT_SCHEMA)]
     candidates = candidates.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    kept = _keep_published(candidates, known, published)
+    verdicts = [kept.select(*VERDICT_SCHEMA)]
+    known = pl.concat([known, kept.select(KNOWN)])
+    candidates = candidates.join(kept, on="seq", how="anti", maintain_order="left")
     for batch in candidates.sort("batch").partition_by("batch", maintain_order=True):
         verdicts.append(identify(batch, known))
         published = apply_verdicts(batch, verdicts[-1]).select(KNOWN)
         known = pl.concat([known, published])
     return pl.concat(verdicts)
+
+
+def _keep_published(
+    candidates: pl.DataFrame, known: pl.DataFrame, published: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the candidates that are events already, with their verdict.
+
+    If none of an id's events counts the request any more, because the one that did is refused by
+    now, the lowest attempt that stays counts it.
+    """
+    told = pl.when("attempt_told").then("attempt").alias("told")
+    same = ["slice_index", "line_number", *ID, *CONTENT, "told"]
+    numbers = ["attempt", "attempt_told", "attempt_inferred", "is_first_attempt"]
+    kept = candidates.rename({"attempt": "told"}).join(
+        published.select(told, *dict.fromkeys((*same[:-1], *numbers))), on=same, nulls_equal=True
+    )
+    counted = pl.concat([known.select(KNOWN), kept.select(KNOWN)]).filter("is_first_attempt")
+    uncounted = kept.join(counted, on=ID, how="anti").sort("attempt", "seq")
+    first = uncounted.unique(ID, keep="first", maintain_order=True)["seq"]
+    return kept.with_columns(
+        pl.col("is_first_attempt") | pl.col("seq").is_in(first.implode()), verdict=pl.lit("event")
+    )
 
 
 def _judge_told(told: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,8 @@ from opsmeter_pipeline.model.tables import (
     INGEST_BATCHES,
     INGEST_FILES,
     LANDING_FINDINGS,
+    MOVED_LINES,
+    QUARANTINE,
     SLICE_SCHEMA,
 )
 from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
@@ -67,6 +69,29 @@ def order_batches(staged: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame
     }
     numbers = pl.Series([order[one.batch_id] for one in slices], dtype=pl.UInt32)
     return staged.with_columns(pl.lit(numbers).gather(pl.col("slice_index")).alias("batch"))
+
+
+def find_slices(rows: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
+    """Return published rows of the plan's batches with their `slice_index`."""
+    plan = [(index, one.batch_id, one.file) for index, one in enumerate(slices)]
+    schema = {"slice_index": pl.UInt32, "batch_id": pl.String, "file": pl.String}
+    return rows.join(pl.DataFrame(plan, schema, orient="row"), on=["batch_id", "file"])
+
+
+def find_moved(quarantined: pl.DataFrame, events: pl.LazyFrame, *, run_id: str) -> pl.DataFrame:
+    """Return rows of `moved_lines` for quarantined lines that this run makes events.
+
+    Args:
+        quarantined: rows `quarantine` has of the replayed batches.
+        events: rows of `events` the run brings.
+        run_id: the run.
+    """
+    if quarantined.is_empty():
+        return MOVED_LINES.empty()
+    place = ["batch_id", "file", "line_number"]
+    places = events.select(pl.col(name).cast(QUARANTINE.schema[name]) for name in place)
+    moved = quarantined.lazy().join(places, on=place, how="semi").collect()
+    return MOVED_LINES.arrange(moved.with_columns(run_id=pl.lit(run_id), moved_at=pl.lit(None)))
 
 
 def count_rows(staged: pl.DataFrame, name: str) -> pl.DataFrame:

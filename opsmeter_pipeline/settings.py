@@ -122,3 +122,11 @@ def claim_landing(settings: Settings) -> None:
     elif claim.read_text() != settings.landing_root:
         known = claim.read_text()
         raise OtherLandingError(home=settings.home, known=known, asked=settings.landing_root)
+
+
+def read_claim(settings: Settings) -> Settings:
+    """Return the settings with the landing the home belongs to, unless they name one."""
+    claim = settings.home / "landing.txt"
+    if settings.landing is not None or not claim.exists():
+        return settings
+    return settings.model_copy(update={"landing": claim.read_text()})

@@ -11,6 +11,8 @@ import json
 import math
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
@@ -82,6 +84,13 @@ def to_json_value(value: object) -> object:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def spell_command(home: Path | None) -> str:
+    """Return how this command was called, so that the next one finds the same home."""
+    called = sys.argv[0] if shutil.which("opsmeter") is None else "opsmeter"
+    path = os.path.relpath(called) if os.sep in called else called
+    return f"{path} --home {shlex.quote(str(home))}" if home else path
 
 
 def _finite(document: object) -> object:

@@ -29,6 +29,11 @@ ShowVersion = Annotated[
     typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
 ]
 
+Rule = Annotated[str | None, typer.Option("--rule", help="Only lines that broke this rule.")]
+File = Annotated[
+    str | None, typer.Option("--file", help="Only lines of this file, by its path in the landing.")
+]
+
 
 @app.callback()
 def root(
@@ -73,6 +78,44 @@ def query(
     from opsmeter_pipeline.cli.query import query_command
 
     query_command(sql, home=home or context.obj, as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def quarantine(
+    context: typer.Context,
+    rule: Rule = None,
+    file: File = None,
+    limit: Annotated[int, typer.Option(min=0, help="Samples shown for each rule.")] = 3,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show the lines that broke a rule: how many, where, and what to do."""
+    from opsmeter_pipeline.cli.quarantine import quarantine_command
+    from opsmeter_pipeline.storage.quarantined import Choice
+
+    choice = Choice(rule, file)
+    quarantine_command(choice, limit=limit, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    rule: Rule = None,
+    file: File = None,
+    replay_all: Annotated[bool, typer.Option("--all", help="All quarantined lines.")] = False,  # noqa: FBT002
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Run quarantined lines again through today's contract, from their files."""
+    from opsmeter_pipeline.cli.replay import replay_command
+    from opsmeter_pipeline.model.errors import ReplayChoiceError
+    from opsmeter_pipeline.storage.quarantined import Choice
+
+    if replay_all == bool(rule or file):
+        raise ReplayChoiceError
+    choice = Choice(rule, file)
+    replay_command(choice, home=home or context.obj, landing=landing, as_json=as_json)
 
 
 @app.command()

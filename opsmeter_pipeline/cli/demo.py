@@ -1,15 +1,11 @@
 """`opsmeter demo`: a day of lively telemetry through the real job, and the answers it gives."""
 
-import os
-import shlex
-import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
 
-from opsmeter_pipeline.cli.app import err, out, print_json, print_table
+from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_command
 from opsmeter_pipeline.cli.ingest import open_home, take_all_waiting
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import DemoLandingError
@@ -92,11 +88,4 @@ def demo_command(*, home: Path | None, as_json: bool) -> None:
         return
     for name, rows in answers.items():
         print_table(rows, title=_TITLES[name])
-    out.print(escape(_NEXT.format(opsmeter=_spell_command(home))), soft_wrap=True)
-
-
-def _spell_command(home: Path | None) -> str:
-    """Return how this command was called, so that the next one finds the same home."""
-    called = sys.argv[0] if shutil.which("opsmeter") is None else "opsmeter"
-    path = os.path.relpath(called) if os.sep in called else called
-    return f"{path} --home {shlex.quote(str(home))}" if home else path
+    out.print(escape(_NEXT.format(opsmeter=spell_command(home))), soft_wrap=True)

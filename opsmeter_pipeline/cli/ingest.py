@@ -1,7 +1,7 @@
 """`opsmeter run`: the Dagster job, batch after batch, in this process, until nothing waits."""
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -13,7 +13,7 @@ from rich.markup import escape
 from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import DiskFullError, RunFailedError
+from opsmeter_pipeline.model.errors import DiskFullError, OvertakenError, RunFailedError
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -22,6 +22,8 @@ from opsmeter_pipeline.storage.survey import survey_landing
 
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
 _NO_ROOM_BYTES = 8 << 20
+_TRIES = 3
+_SEE_LOG = "see the run's log"
 _FINDINGS = """
     SELECT file, finding, detail FROM landing_findings
     WHERE found_at >= ? AND finding <> 'touched'
@@ -54,13 +56,12 @@ def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
         RunFailedError: a run failed; what earlier runs published stays.
     """
     home = open_home(settings)
-    ledger: dict[str, int | Decimal] = dict.fromkeys((*_SUMMED, "batches", "files"), 0)
-    ledger |= {"cost_usd": Decimal(0), "unpriced_events": 0}
+    ledger = sum_taken(home, [])
     with open_instance(settings) as instance:
         for day in _days_waiting(home):
             with err.status(f"taking what landed on {day} ..."):
-                run_id = _run_once(instance, home, day)
-            taken = _taken_by(home, run_id)
+                run_id = run_job(instance, home, day, take_new(log_level="CRITICAL"))
+            taken = sum_taken(home, [run_id])
             ledger = {name: value + taken[name] for name, value in ledger.items()}
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return ledger
@@ -94,30 +95,47 @@ def _days_waiting(home: HomeResource) -> Iterator[date]:
         yield day
 
 
-def _run_once(instance: dg.DagsterInstance, home: HomeResource, day: date) -> str:
-    result = defs.resolve_job_def(INGEST_JOB_NAME).execute_in_process(
+def run_job(
+    instance: dg.DagsterInstance, home: HomeResource, day: date, config: dg.RunConfig
+) -> str:
+    """Run the job in this process, again if another run overtook it; return the run's id.
+
+    Raises:
+        RunFailedError: it failed; nothing of it was published.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        result = _execute(instance, home, day, config)
+        if result.success:
+            break
+        failed = next((event for event in result.all_events if event.is_step_failure), None)
+        data = failed.step_failure_data.error if failed else None
+        error = (data.cause or data) if data else None
+        if not tries_left or error is None or error.cls_name != OvertakenError.__name__:
+            step = (failed.step_key if failed else None) or "the run"
+            raise RunFailedError(result.run_id, step, error.message.strip() if error else _SEE_LOG)
+    return result.run_id  # pyright: ignore[reportPossiblyUnboundVariable] - there is a first try
+
+
+def _execute(
+    instance: dg.DagsterInstance, home: HomeResource, day: date, config: dg.RunConfig
+) -> dg.ExecuteInProcessResult:
+    return defs.resolve_job_def(INGEST_JOB_NAME).execute_in_process(
         instance=instance,
         partition_key=day.isoformat(),
-        run_config=take_new(log_level="CRITICAL"),
+        run_config=config,
         resources={"home": home},
         tags=owner_tags(),
         raise_on_error=False,
     )
-    if not result.success:
-        failed = [event for event in result.all_events if event.is_step_failure]
-        data = failed[0].step_failure_data.error if failed else None
-        why = (data.cause or data).message if data else "see the run's log"
-        step = failed[0].step_key if failed else None
-        raise RunFailedError(result.run_id, step or "the run", why.strip())
-    return result.run_id
 
 
-def _taken_by(home: HomeResource, run_id: str) -> dict[str, int | Decimal]:
+def sum_taken(home: HomeResource, run_ids: Sequence[str]) -> dict[str, int | Decimal]:
+    """Return the ledger of the batches that these runs took or replayed, summed up."""
     sums = ", ".join(
         f"coalesce(sum({name}), 0)::BIGINT AS {name}"
         for name in (*_SUMMED, "files", "unpriced_events")
     )
     sql = f"""SELECT {sums}, count(*) AS batches,
         coalesce(sum(cost_usd), 0)::DECIMAL(38,18) AS cost_usd
-        FROM ingest_batches WHERE run_id = ?"""
-    return home.lake.read(sql, [run_id]).row(0, named=True)
+        FROM ingest_batches WHERE run_id IN (SELECT unnest(?::VARCHAR[]))"""
+    return home.lake.read(sql, [run_ids]).row(0, named=True)

@@ -102,6 +102,36 @@ class QualityMissingError(UsageError):
         )
 
 
+class UnknownRuleError(UsageError):
+    """A rule was named that neither the contract nor the quarantine knows."""
+
+    def __init__(self, rule: str, near: Sequence[str]) -> None:
+        """Name the rule and the ones it may have been meant to be."""
+        super().__init__(f"There is no rule {rule!r}. Is it one of {', '.join(near)}?")
+
+
+class UnknownFileError(UsageError):
+    """A file was named of which nothing has been taken."""
+
+    def __init__(self, file: str, near: Sequence[str]) -> None:
+        """Name the file and the ones it may have been meant to be."""
+        asked = f"Is it {' or '.join(map(repr, near))}? " if near else ""
+        super().__init__(
+            f"Nothing was taken of a file {file!r}. {asked}Files are named by their path in the "
+            f'landing: opsmeter query "SELECT DISTINCT file FROM ingest_files".'
+        )
+
+
+class ReplayChoiceError(UsageError):
+    """A replay was asked for without saying of what, or with a contradiction."""
+
+    def __init__(self) -> None:
+        """Say which options there are."""
+        super().__init__(
+            "Say which quarantined lines to replay: --rule RULE, --file FILE, both, or --all."
+        )
+
+
 class SliceChangedError(OpsmeterError):
     """A file changed between the moment it was planned and the moment it was read."""
 
@@ -122,6 +152,18 @@ class AlreadyTakenError(OpsmeterError):
         super().__init__(
             f"Lines of {named} were published by another run in the "
             f"meantime. Nothing was written twice; run again to take what is still new."
+        )
+
+
+class OvertakenError(OpsmeterError):
+    """Another publisher has changed what the run's lines were judged against."""
+
+    def __init__(self, batch_ids: Sequence[str]) -> None:
+        """Name the batches that are not what they were."""
+        named = ", ".join(sorted(batch_ids)[:3]) + (" and others" if len(batch_ids) > 3 else "")
+        super().__init__(
+            f"Another run published or replayed {named} in the meantime, with events of the same "
+            f"ids. Nothing was written; run again to judge against what is published now."
         )
 
 

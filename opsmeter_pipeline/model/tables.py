@@ -155,12 +155,29 @@ LANDING_FINDINGS = Table(
     (
         FILE,
         text(
-            "finding", "changed, unsupported, unreadable, damaged, oversized or touched (harmless)."
+            "finding",
+            "changed, gone, unsupported, unreadable, damaged, oversized or touched (harmless).",
         ),
         text("detail", "What differs and what to do."),
         count("size_bytes", "Size of the file when it was found so."),
         instant("modified_at", "Modification time of the file when it was found so."),
         instant("found_at", "When it was found."),
+    ),
+)
+
+MOVED_LINES = Table(
+    "moved_lines",
+    "One line that a replay moved from quarantine to events; a log, of which the last row counts.",
+    (
+        text("batch_id", "The batch that took the line, and keeps its first `visible_at`."),
+        *QUARANTINE.pick("file", "line_number"),
+        text("rule", "Name of the rule it was quarantined by."),
+        text("run_id", "Dagster run that moved it."),
+        instant(
+            "moved_at",
+            "When that run's commit had returned and the event was visible; null until measured.",
+            nullable=True,
+        ),
     ),
 )
 
@@ -246,4 +263,4 @@ MODEL_RESOLUTIONS = Table(
 CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
 BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES)
 """Tables whose rows carry their batch and are replaced when the batch is replayed."""
-TABLES = (*BATCH_TABLES, LANDING_FINDINGS, PRICE_CATALOGUE, MODEL_RESOLUTIONS)
+TABLES = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, PRICE_CATALOGUE, MODEL_RESOLUTIONS)

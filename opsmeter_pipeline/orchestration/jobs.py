@@ -1,5 +1,6 @@
 """The jobs: which assets run together, and how a run is told what to take."""
 
+from collections.abc import Sequence
 from enum import Enum
 
 import dagster as dg
@@ -20,23 +21,33 @@ class Take(Enum):
 
     NEW = "new"
     DAY = "day"
+    BATCHES = "batches"
 
 
 class TakeConfig(dg.Config):
-    """What a run takes: only what is `new`, or the whole `day` again with what is new.
+    """What a run takes: what is `new`, the whole `day` again with what is new, or `batches` again.
 
-    The sensor and `opsmeter run` say `new`. A backfill from the UI says nothing and so replays
-    the day.
+    The sensor and `opsmeter run` say `new`, `opsmeter replay` says `batches` and names them. A
+    backfill from the UI says nothing and so replays the day.
     """
 
     take: Take = Take.DAY
+    batches: list[str] | None = None
 
 
 def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
     """Return the run configuration of a normal run; the level is of what it prints."""
+    return _configure(TakeConfig(take=Take.NEW), log_level)
+
+
+def take_batches(batch_ids: Sequence[str], *, log_level: str = "INFO") -> dg.RunConfig:
+    """Return the run configuration of a replay: these batches of the run's day, nothing new."""
+    return _configure(TakeConfig(take=Take.BATCHES, batches=[*batch_ids]), log_level)
+
+
+def _configure(take: TakeConfig, log_level: str) -> dg.RunConfig:
     return dg.RunConfig(
-        ops={LANDED_SLICES: TakeConfig(take=Take.NEW)},
-        loggers={"console": {"config": {"log_level": log_level}}},
+        ops={LANDED_SLICES: take}, loggers={"console": {"config": {"log_level": log_level}}}
     )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from opsmeter_pipeline.landing import Taken
 from opsmeter_pipeline.model.landed import Slice
-from opsmeter_pipeline.model.tables import EVENTS
+from opsmeter_pipeline.model.tables import EVENTS, QUARANTINE
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.staging import Staging
 
@@ -68,27 +68,37 @@ def read_known_events(
     *,
     ids: Sequence[pl.Series],
     columns: Sequence[str],
-    replaced: Sequence[str],
 ) -> pl.DataFrame:
     """Return the published events that have one of these ids.
+
+    What they are judged against is staged too, for the publisher to see that it still holds.
 
     Args:
         lake: the warehouse.
         staging: where the ids are put for the warehouse to read.
         ids: `external_request_id` of the run's events, in parts.
-        columns: which columns of `events` to return.
-        replaced: batches to leave out, because this run replaces them.
+        columns: which columns of `events` to return, their place among them.
     """
+    batches = lake.read("SELECT batch_id, run_id FROM ingest_batches")
+    staging.write("standing/batches", batches)
     if lake.read("SELECT 1 FROM events LIMIT 1").is_empty():
         return EVENTS.empty().select(columns)
-    wanted = staging.write("ids", pl.concat(ids).to_frame("external_request_id"))
+    wanted = staging.write("standing/ids", pl.concat(ids).to_frame("external_request_id"))
     sql = f"""
         SELECT {", ".join(columns)} FROM events
         WHERE external_request_id IN (SELECT external_request_id FROM read_parquet(?))
-        AND batch_id NOT IN (SELECT unnest(?::VARCHAR[]))
     """
-    frame = lake.read(sql, [str(wanted), list(replaced)])
+    frame = lake.read(sql, [str(wanted)])
+    staging.write("standing/events", frame.select("batch_id", "file", "line_number"))
     return frame.select(pl.col(name).cast(EVENTS.schema[name]) for name in columns)
+
+
+def read_quarantined(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of `quarantine` of these batches."""
+    if not batch_ids:
+        return QUARANTINE.empty()
+    sql = "SELECT * FROM quarantine WHERE batch_id IN (SELECT unnest(?))"
+    return QUARANTINE.arrange(lake.read(sql, [batch_ids]))
 
 
 def _slices(lake: Lake, condition: str, parameters: Sequence[object]) -> list[Slice]:

@@ -14,9 +14,10 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import AlreadyTakenError
-from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_FILES
+from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_BATCHES, INGEST_FILES, MOVED_LINES
 from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
 from opsmeter_pipeline.storage.leftovers import delete_unregistered, name_prefix
+from opsmeter_pipeline.storage.standing import refuse_overtaken
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Publication:
         run_id: who publishes; stands in the snapshot log.
         batch_ids: the batches whose rows it brings.
         replaced: of these, the ones that are in the warehouse already and are replaced.
+        standing: staged Parquet files that say what the batches were judged against.
         rows: staged Parquet files with exactly the columns of their table, by table. Large ones
             are handed over to the lake as they are.
     """
@@ -34,6 +36,7 @@ class Publication:
     run_id: str
     batch_ids: Sequence[str]
     replaced: Sequence[str]
+    standing: Path
     rows: Mapping[Table, Sequence[Path]]
 
 
@@ -42,6 +45,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
 
     Raises:
         AlreadyTakenError: another run has published some of the lines; nothing was written.
+        OvertakenError: another run has changed what they were judged against; nothing was written.
         WarehouseBusyError: the catalogue stayed locked; nothing was written.
     """
     rows = {table: _count_rows(paths) for table, paths in publication.rows.items()}
@@ -51,6 +55,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
         _refuse_taken_lines(con, publication)
+        refuse_overtaken(con, publication.standing, replaced=publication.replaced)
         replaced = list(publication.replaced)
         for table in BATCH_TABLES if replaced else ():
             con.execute(
@@ -94,14 +99,19 @@ def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> N
 
 
 def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
-    """Write down when batches became visible, for all that lack it, and return that moment.
+    """Write down when batches and moved lines became visible, and return that moment.
 
     The snapshot log knows only when a transaction began, which flatters; this reads the clock
     after the commit has returned. A batch whose writer died in between gets the next such moment.
     """
     visible_at = now()
-    sql = "UPDATE ingest_batches SET visible_at = ? WHERE visible_at IS NULL"
-    lake.transact(lambda con: con.execute(sql, [visible_at]))
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        for table, column in ((INGEST_BATCHES, "visible_at"), (MOVED_LINES, "moved_at")):
+            sql = f"UPDATE {table.name} SET {column} = ? WHERE {column} IS NULL"
+            con.execute(sql, [visible_at])
+
+    lake.transact(write)
     return visible_at
 
 

@@ -91,7 +91,8 @@ def test_todays_contract_judges_a_replayed_line_by_the_clock_of_its_first_taking
     home.take_all()
     before = without_clocks(home)
     assert home.rows("SELECT rule FROM quarantine") == [("future_timestamp",)]
-    assert home.run(DAY, replay=True).success
+    result = home.run(DAY, replay=True)
+    assert result.success, failure_of(result)
     assert without_clocks(home) == before
 
 
@@ -121,5 +122,6 @@ def test_the_batch_that_came_first_stays_first_in_a_backfill(home: PipelineHome)
         "SELECT external_request_id, attempt, is_first_attempt, input_tokens FROM events "
         "ORDER BY 1, 2"
     ) == [("told", 1, True, 1000), ("untold", 1, True, 1000), ("untold", 2, False, 7)]
-    assert home.run(DAY, replay=True).success
+    result = home.run(DAY, replay=True)
+    assert result.success, failure_of(result)
     assert without_clocks(home) == before

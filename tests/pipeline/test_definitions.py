@@ -35,6 +35,7 @@ ASSET_KEYS = [
     "landing_findings",
     "latency_hourly",
     "model_resolutions",
+    "moved_lines",
     "overview",
     "price_catalogue",
     "priced_events",
