@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import LANDING_FINDINGS
+from opsmeter_pipeline.model.tables import LANDING_FINDINGS, LISTED
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -28,9 +28,9 @@ def landed_slices(
     A slice is a whole file, or the whole lines a growing `.jsonl` gained. A normal run takes what
     is new; a backfill replays all slices of the day as well. Holds no telemetry.
     """
-    now = utc_now()
+    now, landing = utc_now(), home.landing_files()
     plan = plan_run(
-        home.landing_files(),
+        landing,
         home.lake,
         settings=home.settings,
         now=now,
@@ -48,6 +48,7 @@ def landed_slices(
     staging = home.staging(context.run.run_id)
     staging.write_slices(plan.slices)
     staging.write("findings", findings)
+    staging.write("listed_manifests", pl.DataFrame(map(vars, landing.manifests), schema=LISTED))
     staging.write(
         "replayed", pl.DataFrame({"batch_id": plan.replayed}, schema={"batch_id": pl.String})
     )

@@ -13,7 +13,9 @@ from opsmeter_pipeline.model.tables import (
     INGEST_BATCHES,
     INGEST_FILES,
     LANDING_FINDINGS,
+    MANIFESTS,
     QUARANTINE,
+    TRACKING,
 )
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -22,7 +24,7 @@ from opsmeter_pipeline.publish import build_batch_ledger, build_damage_findings,
 from opsmeter_pipeline.storage.ledger import read_batches
 from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
 
-_PUBLISHED = (*BATCH_TABLES, LANDING_FINDINGS)
+_PUBLISHED = (*BATCH_TABLES, LANDING_FINDINGS, MANIFESTS)
 
 
 @dg.asset(
@@ -63,7 +65,10 @@ def batch_ledger(
         table_spec(
             table,
             group="publish",
-            deps=["batch_ledger", "cube_sums", "judged_quarantine", "priced_events"],
+            deps=[
+                *("batch_ledger", "cube_sums", "judged_quarantine", "priced_events"),
+                *("looked_manifests", "tracking_counts"),
+            ],
         )
         for table in _PUBLISHED
     ],
@@ -83,7 +88,9 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
             INGEST_BATCHES: [staging.path("ledger/ingest_batches")],
             INGEST_FILES: [staging.path("ledger/ingest_files")],
             LANDING_FINDINGS: [staging.path("ledger/landing_findings")],
+            MANIFESTS: [staging.path("manifests")],
             **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
+            **{table: [staging.path(f"tracking/{table.name}")] for table in TRACKING},
         },
     )
     rows = publish(home.lake, publication)
