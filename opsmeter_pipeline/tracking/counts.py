@@ -81,9 +81,10 @@ def count_present(
         pl.col("lines").filter(pl.col("endpoint_tag") == MISSING_TAG).sum().alias("endpoint"),
         pl.col(*_MISSING_COUNT.values()).sum(),
     )
-    full = [name for name in _PLAIN if not events[COLUMN_OF[name]].null_count()]
-    empty = [name for name in _PLAIN if events[COLUMN_OF[name]].null_count() == events.height]
-    mixed = [name for name in _PLAIN if name not in (*full, *empty)]
+    absent = {name: events[COLUMN_OF[name]].null_count() for name in _PLAIN}
+    full = [name for name, lines in absent.items() if lines == 0]
+    empty = [name for name, lines in absent.items() if lines == events.height > 0]
+    mixed = [name for name, lines in absent.items() if 0 < lines < events.height]
     looked = events.group_by(pl.col("slice_index").cast(pl.UInt32)).agg(
         *(pl.col(COLUMN_OF[name]).count().cast(pl.Int64).alias(name) for name in mixed),
         _count(pl.col("occurred_at") != pl.col("ingested_at")).alias("timestamp"),
