@@ -1,6 +1,5 @@
 """The tracking stage's asset: what the run's lines tell of their producers, staged."""
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,16 +17,11 @@ from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.tracking import find_manifests_to_look_at, look_at_manifest
 from opsmeter_pipeline.tracking.counts import (
-    READS,
     build_presence,
     build_tracking,
-    count_kept,
-    count_present,
     count_refused,
-    empty_counts,
 )
 
 
@@ -47,14 +41,7 @@ def tracking_counts(
     """
     staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
-
-    def count(part: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-        events = staging.read_events(part, READS)
-        kept = count_kept(events)
-        return kept, count_present(events, kept, slices)
-
-    parts = [empty_counts(), *map_bounded(count, staging.event_parts("judged_events"))]
-    kept, present = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    kept, present = (staging.scan_parts(name).collect() for name in ("kept", "present"))
     refused = count_refused(pl.concat(
         [QUARANTINE.empty(), *map(pl.read_parquet, staging.parts("quarantine"))]
     ))  # fmt: skip

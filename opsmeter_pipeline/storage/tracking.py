@@ -29,7 +29,7 @@ _NO_LOOKS = MANIFESTS.empty().with_columns(
 JUDGED = timedelta(hours=1)
 """How long before a run's last hour another producer's hour is judged with it."""
 _RUN_HOURS = """
-    SELECT DISTINCT source, landed_hour_at FROM tracking_hourly
+    SELECT DISTINCT batch_id, source, landed_hour_at FROM tracking_hourly
     WHERE batch_id IN (SELECT batch_id FROM ingest_batches WHERE run_id = ?)
 """
 _SUMS = """
@@ -76,8 +76,7 @@ def read_counts(lake: Lake, run_id: str, *, window: timedelta) -> Counts:
     hours = lake.read(_RUN_HOURS, [run_id])
     known: list[datetime] = hours["landed_hour_at"].to_list() or [_NEVER]
     first, last = min(known), max(known)
-    of_run = hours.with_columns(is_of_run=True)
-    read = partial(_read_sums, lake, run_id, span=(first - window, last), hours=of_run)
+    read = partial(_read_sums, lake, span=(first - window, last), of_run=hours)
     return Counts(
         read(TRACKING_HOURLY, sums=COUNTED), read(FIELD_PRESENCE_HOURLY, sums=("lines", "present"))
     )
@@ -85,15 +84,16 @@ def read_counts(lake: Lake, run_id: str, *, window: timedelta) -> Counts:
 
 def _read_sums(
     lake: Lake,
-    run_id: str,
     table: Table,
     *,
     sums: Sequence[str],
     span: tuple[datetime, datetime],
-    hours: pl.DataFrame,
+    of_run: pl.DataFrame,
 ) -> pl.DataFrame:
     shown = [name for name in ("lines", "present") if name in sums]
-    is_run = "batch_id IN (SELECT batch_id FROM ingest_batches WHERE run_id = ?)"
+    batch_ids = of_run["batch_id"].unique().to_list()
+    is_run = "list_contains(?::VARCHAR[], batch_id)"  # half the time of a subquery
+    hours = of_run.select("source", "landed_hour_at", is_of_run=pl.lit(value=True)).unique()
     sql = _SUMS.format(
         keys=", ".join(name for name in table.schema if name not in (*sums, "batch_id")),
         sums=", ".join(f"sum({name})::BIGINT AS {name}" for name in sums),
@@ -102,7 +102,7 @@ def _read_sums(
         ),
         table=table.name,
     )
-    summed = lake.read(sql, [*[run_id] * len(shown), *span])
+    summed = lake.read(sql, [*[batch_ids] * len(shown), *span])
     is_judged = pl.col("is_of_run").fill_null(value=False) | (
         pl.col("landed_hour_at") >= span[1] - JUDGED
     )

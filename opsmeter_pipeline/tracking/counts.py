@@ -39,16 +39,9 @@ _MISSING_COUNT = {
 _DEFAULTED = (*_MISSING_COUNT, "endpointTag", "timestamp", "ingestedAt")
 _OPTIONAL = [field.name for field in WIRE if not field.required]
 _PLAIN = [name for name in _OPTIONAL if name not in _DEFAULTED]
-READS = (
-    *("slice_index", "endpoint_tag", "prompt_version", "tenant_id", "user_id", "environment"),
-    *("data_mode", "environment_defaulted", "data_mode_defaulted", "occurred_at", "ingested_at"),
-    *(COLUMN_OF[name] for name in _PLAIN),
-)
-"""The columns of judged events that the counts need."""
 _ENDPOINT = r'"endpointTag"\s*:\s*"([A-Za-z0-9_.:/-]{1,80})"'
 _FIELD = rf"\b({'|'.join(sorted((field.name for field in WIRE), key=len, reverse=True))})\b"
 _SLICE = {"slice_index": pl.UInt32()}
-_PRESENT = _SLICE | {"field": pl.String(), "present": pl.Int64()}
 
 
 def count_kept(events: pl.DataFrame) -> pl.DataFrame:
@@ -71,7 +64,7 @@ def count_present(
     is not the landing. A column that is full or empty is not looked through.
 
     Args:
-        events: judged events, at least `READS`.
+        events: judged events, with all columns the contract gives them.
         kept: what `count_kept` made of them.
         slices: the plan.
     """
@@ -158,12 +151,6 @@ def place_slices(slices: Sequence[Slice]) -> pl.DataFrame:
                          "landed_hour_at": INSTANT},
         orient="row",
     ).with_columns(pl.col("landed_hour_at").dt.truncate("1h"))  # fmt: skip
-
-
-def empty_counts() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return what `count_kept` and `count_present` make of no events."""
-    kept = _SLICE | {"endpoint_tag": pl.String()} | dict.fromkeys(COUNTED, pl.Int64())
-    return pl.DataFrame(schema=kept), pl.DataFrame(schema=_PRESENT)
 
 
 def _count(condition: pl.Expr) -> pl.Expr:

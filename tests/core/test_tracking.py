@@ -13,13 +13,11 @@ from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, QUARANTINE, TR
 from opsmeter_pipeline.tracking.counts import (
     COUNTED,
     KEPT,
-    READS,
     build_presence,
     build_tracking,
     count_kept,
     count_present,
     count_refused,
-    empty_counts,
 )
 from opsmeter_pipeline.tracking.manifests import judge_manifests, read_manifest
 from opsmeter_pipeline.tracking.mistakes import (
@@ -65,7 +63,7 @@ def test_a_producer_keeps_its_source_from_day_to_day_and_format_to_format() -> N
 
 
 def _count(judged: Judged, slices=SLICES) -> tuple[pl.DataFrame, pl.DataFrame]:
-    events = judged.events.select(READS)
+    events = judged.events
     kept = count_kept(events)
     refused = count_refused(QUARANTINE.arrange(judged.quarantine))
     tracking = build_tracking(kept, refused, slices)
@@ -125,11 +123,11 @@ def test_presence_counts_the_lines_that_had_a_field() -> None:
     assert not {"model", "inputTokens"} & present.keys()
 
 
-def test_no_events_make_no_rows() -> None:
-    kept, present = empty_counts()
-    refused = count_refused(QUARANTINE.empty())
-    assert build_tracking(kept, refused, []).schema == TRACKING_HOURLY.schema
-    assert build_presence(kept, present, []).is_empty()
+def test_lines_that_are_all_refused_make_no_presence() -> None:
+    tracking, presence = _count(judge("not json", "", file=SLICES[0].file))
+    assert tracking.select("rule", "lines").rows() == [("malformed_json", 1)]
+    assert presence.is_empty()
+    assert presence.schema == FIELD_PRESENCE_HOURLY.schema
 
 
 def _hour(ago: int, *, judged: bool = False, **changes) -> Iterator[dict]:
