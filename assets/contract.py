@@ -11,6 +11,7 @@ from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.parallel import map_bounded
+from opsmeter_pipeline.tracking.counts import count_kept, count_present
 
 
 @dg.multi_asset(
@@ -41,6 +42,9 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     def judge(chunk: Chunk) -> pl.DataFrame:
         judged = judge_chunk(chunk, slices)
         staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
+        kept = count_kept(judged.events)  # here, because reading the events again costs more
+        staging.write(f"kept/{chunk.number:05}", kept)
+        staging.write(f"present/{chunk.number:05}", count_present(judged.events, kept, slices))
         if not judged.quarantine.is_empty():
             staging.write(f"quarantine/{chunk.number:05}", QUARANTINE.arrange(judged.quarantine))
         return judged.counts

@@ -13,8 +13,10 @@ from opsmeter_pipeline.model.tables import (
     INGEST_BATCHES,
     INGEST_FILES,
     LANDING_FINDINGS,
+    MANIFESTS,
     MOVED_LINES,
     QUARANTINE,
+    TRACKING,
 )
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
@@ -29,7 +31,7 @@ from opsmeter_pipeline.publish import (
 from opsmeter_pipeline.storage.ledger import read_batches, read_quarantined
 from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
 
-_PUBLISHED = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS)
+_PUBLISHED = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, MANIFESTS)
 
 
 @dg.asset(
@@ -76,7 +78,10 @@ def batch_ledger(
         table_spec(
             table,
             group="publish",
-            deps=["batch_ledger", "cube_sums", "judged_quarantine", "priced_events"],
+            deps=[
+                *("batch_ledger", "cube_sums", "judged_quarantine", "priced_events"),
+                *("looked_manifests", "tracking_counts"),
+            ],
         )
         for table in _PUBLISHED
     ],
@@ -99,7 +104,9 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
             INGEST_FILES: [staging.path("ledger/ingest_files")],
             MOVED_LINES: [staging.path("ledger/moved_lines")],
             LANDING_FINDINGS: [staging.path("ledger/landing_findings")],
+            MANIFESTS: [staging.path("manifests")],
             **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
+            **{table: [staging.path(f"tracking/{table.name}")] for table in TRACKING},
         },
     )
     rows = publish(home.lake, publication)

@@ -31,7 +31,7 @@ null is marked.
 _VIEWS = """## Views
 
 Views read the cubes, never events, so they stay quick as history grows. All but `unpriced_models`
-show production: `data_mode` real and `environment` prod.
+and `tracking_quality` show production: `data_mode` real and `environment` prod.
 """
 _CONTRACT = """# The contract
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
 from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
-from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, USERS_DAILY
+from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, TRACKING_HOURLY, USERS_DAILY
 
 _PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 
@@ -140,6 +140,37 @@ def _ranking(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
     return f"{groups} WHERE attempts > 0 ORDER BY cost_usd DESC, {keys}"
 
 
+_TRACKING_QUALITY = """
+    SELECT source, lines,
+        round((40 * kept + 20 * endpoint + 20 * prompt_version
+            + 5 * (tenant + user_ + environment + data_mode)) / lines, 2) AS score,
+        round(kept / lines, 6) AS kept_share,
+        round(endpoint / lines, 6) AS endpoint_share,
+        round(prompt_version / lines, 6) AS prompt_version_share,
+        round(tenant / lines, 6) AS tenant_share,
+        round(user_ / lines, 6) AS user_share,
+        round(environment / lines, 6) AS environment_share,
+        round(data_mode / lines, 6) AS data_mode_share,
+        last_hour_at
+    FROM (
+        SELECT source, sum(lines)::BIGINT AS lines,
+            coalesce(sum(lines) FILTER (rule = '(kept)'), 0) AS kept,
+            coalesce(sum(lines) FILTER (rule = '(kept)' AND endpoint_tag <> '(missing)'), 0)
+                AS endpoint,
+            kept - sum(prompt_version_missing) AS prompt_version,
+            kept - sum(tenant_missing) AS tenant,
+            kept - sum(user_missing) AS user_,
+            kept - sum(environment_defaulted) AS environment,
+            kept - sum(data_mode_defaulted) AS data_mode,
+            max(landed_hour_at) AS last_hour_at
+        FROM tracking_hourly
+        WHERE landed_hour_at > (SELECT max(landed_hour_at) FROM tracking_hourly) - INTERVAL 7 DAY
+        GROUP BY source
+    )
+    ORDER BY score, source
+"""
+
+
 VIEWS: tuple[View, ...] = (
     View(
         "overview",
@@ -203,5 +234,27 @@ VIEWS: tuple[View, ...] = (
         ORDER BY unpriced_attempts DESC, provider, model
         """,
         ("attribution_hourly",),
+    ),
+    View(
+        "tracking_quality",
+        "One row per source with lines in the last 7 days of landings, the worst tracked first.",
+        (
+            *TRACKING_HOURLY.pick("source", "lines"),
+            ratio(
+                "score",
+                "0 to 100: 40 if a line is kept, 20 for its endpoint, 20 for its prompt "
+                "version, 5 each for tenant, user, environment and data mode; the lines' mean.",
+            ),
+            ratio("kept_share", "Lines that kept the contract by `lines`, 0 to 1."),
+            ratio("endpoint_share", "Kept lines that tell their endpoint by `lines`."),
+            ratio("prompt_version_share", "Kept lines that tell a prompt version by `lines`."),
+            ratio("tenant_share", "Kept lines that tell their tenant by `lines`."),
+            ratio("user_share", "Kept lines that tell their user by `lines`."),
+            ratio("environment_share", "Kept lines that tell their environment by `lines`."),
+            ratio("data_mode_share", "Kept lines that tell their data mode by `lines`."),
+            instant("last_hour_at", "Start of the last UTC hour in which its lines landed."),
+        ),
+        _TRACKING_QUALITY,
+        ("tracking_hourly",),
     ),
 )

@@ -149,6 +149,9 @@ INGEST_FILES = Table(
 SLICE_SCHEMA = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice.__annotations__}
 """The Polars schema of a plan: one row per `model.landed.Slice`."""
 
+LISTED = {"file": pl.String(), "size_bytes": pl.Int64(), "modified_at": INSTANT}
+"""The Polars schema of listed files: one row per `model.landed.LandedFile`."""
+
 LANDING_FINDINGS = Table(
     "landing_findings",
     "One thing found in the landing that could not be taken as it was; a log.",
@@ -221,6 +224,58 @@ USERS_LATENCY_DAILY = Table(
     (BATCH_ID, _DAY, *_TIER, _TENANT, _USER, _BUCKET, count("attempts", "Events in it.")),
 )
 
+_SOURCE = text(
+    "source", "Its files: their path with every date and sequence part as `*`, see `tracking`."
+)
+_LANDED_HOUR = instant("landed_hour_at", "Start of the UTC hour in which the lines landed.")
+
+TRACKING_HOURLY = Table(
+    "tracking_hourly",
+    "One batch's count of lines for a source, a landing hour, an endpoint and what became of them.",
+    (
+        BATCH_ID,
+        _SOURCE,
+        _LANDED_HOUR,
+        text("endpoint_tag", "Endpoint; `(missing)` if absent, empty or unreadable."),
+        text("rule", "Rule the lines broke; `(kept)` if they kept the contract."),
+        text("field", "First field the rule's detail names; empty if it names none."),
+        count("lines", "Lines that are not blank, redelivered ones included."),
+        count("prompt_version_missing", "Kept lines without a prompt version."),
+        count("tenant_missing", "Kept lines without a tenant."),
+        count("user_missing", "Kept lines without a user."),
+        count("environment_defaulted", "Kept lines whose environment was assumed."),
+        count("data_mode_defaulted", "Kept lines whose data mode was assumed."),
+        count("assumed_production", "Kept lines in production because either was assumed."),
+        count("left_out", "Kept lines outside production."),
+    ),
+)
+FIELD_PRESENCE_HOURLY = Table(
+    "field_presence_hourly",
+    "One batch's count of lines that had an optional field, for a source and a landing hour.",
+    (
+        BATCH_ID,
+        _SOURCE,
+        _LANDED_HOUR,
+        text("field", "Optional field, as it is on the wire."),
+        count("lines", "Lines that kept the contract, redelivered ones included."),
+        count("present", "Of these, lines that had the field, not null and not empty."),
+    ),
+)
+MANIFESTS = Table(
+    "manifests",
+    "One look at a manifest a producer put beside a file; a log, the last look at a file counts.",
+    (
+        FILE,
+        count("told_lines", "Lines the producer counted; null if unreadable.", nullable=True),
+        text("told_checksum", "`algorithm:hex` of the whole file; null if untold.", nullable=True),
+        text("found_checksum", "The same of the landed file; null if not taken.", nullable=True),
+        text("problem", "Why the manifest cannot be used; null if it can.", nullable=True),
+        count("size_bytes", "Size of the manifest."),
+        instant("modified_at", "Modification time of the manifest."),
+        instant("read_at", "When it was looked at."),
+    ),
+)
+
 PRICE_CATALOGUE = Table(
     "price_catalogue",
     "One price of one token class of one model, in force from an instant and under a condition.",
@@ -261,6 +316,14 @@ MODEL_RESOLUTIONS = Table(
 )
 
 CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
-BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES)
+TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY)
+BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING)
 """Tables whose rows carry their batch and are replaced when the batch is replayed."""
-TABLES = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, PRICE_CATALOGUE, MODEL_RESOLUTIONS)
+TABLES = (
+    *BATCH_TABLES,
+    MOVED_LINES,
+    LANDING_FINDINGS,
+    MANIFESTS,
+    PRICE_CATALOGUE,
+    MODEL_RESOLUTIONS,
+)

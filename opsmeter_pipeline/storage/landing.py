@@ -5,12 +5,14 @@ lines, whatever the format. CSV and Parquet records become JSON lines here (`sto
 so that one contract judges them all. What to take is decided by the `landing` stage.
 """
 
+import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple
 
 import fsspec
+import xxhash
 
 from opsmeter_pipeline.landing import Candidate
 from opsmeter_pipeline.model.errors import (
@@ -26,7 +28,8 @@ from opsmeter_pipeline.storage.window import Window
 _BLOCK_BYTES = 1 << 20
 _BOM = (b"\xef\xbb\xbf",)
 _LINE_ENDS = (b"\r\n", b"\n")
-_IGNORED_ENDINGS = (".tmp", ".manifest.json")
+_MANIFEST_ENDING = ".manifest.json"
+_IGNORED_ENDINGS = (".tmp", _MANIFEST_ENDING)
 
 
 class Damage(NamedTuple):
@@ -41,11 +44,15 @@ class Landing:
 
     Args:
         root: a local folder or an address fsspec knows, such as `s3://bucket/prefix`.
+
+    Attributes:
+        manifests: what was listed last of `*.manifest.json`, which are no telemetry.
     """
 
     def __init__(self, root: str) -> None:
         """Point to the landing; nothing is opened."""
         self.root = root
+        self.manifests: list[LandedFile] = []
         try:
             self._fs, self._base = fsspec.core.url_to_fs(root)
         except (ImportError, ValueError) as exc:
@@ -66,12 +73,13 @@ class Landing:
             for path, info in found.items()
             if info["type"] == "file"  # a link to nothing is none
         }
-        return [
+        shown = [
             LandedFile(file, info["size"], self._modified_at(info))
             for file, info in sorted(files.items())
-            if not file.endswith(_IGNORED_ENDINGS)
-            and not any(part.startswith(".") for part in file.split("/"))
+            if not any(part.startswith(".") for part in file.split("/"))
         ]
+        self.manifests = [one for one in shown if one.file.endswith(_MANIFEST_ENDING)]
+        return [one for one in shown if not one.file.endswith(_IGNORED_ENDINGS)]
 
     def whole_lines_end(self, candidate: Candidate, *, limit_bytes: int, is_settled: bool) -> int:
         """Return the byte after the last whole line to take of a candidate.
@@ -116,6 +124,22 @@ class Landing:
         except FileNotFoundError:
             return None
         return window.hexdigest() if window.left == 0 else None
+
+    def read_whole(self, file: str) -> bytes:
+        """Return the first megabyte of a file: all of one that is no telemetry."""
+        with self._open(file) as source:
+            return source.read(_BLOCK_BYTES)
+
+    def digest(self, file: str, algorithm: str) -> str | None:
+        """Return `algorithm:hex` of a whole file, by sha256 or xxh3_128; None if it is gone."""
+        summed = xxhash.xxh3_128() if algorithm == "xxh3_128" else hashlib.new(algorithm)
+        try:
+            with self._open(file) as source:
+                while block := source.read(_BLOCK_BYTES):
+                    summed.update(block)
+        except OSError:
+            return None
+        return f"{algorithm}:{summed.hexdigest()}"
 
     def read_slice(
         self, one: Slice, *, block_bytes: int, unpacked_bytes: int

@@ -20,12 +20,13 @@ from opsmeter_pipeline.storage.lake import Lake, sql_type
 from opsmeter_pipeline.views import VIEWS
 from tests.pipeline.support import BIN, REPO, clean_environment
 
-STAGES = {"landing", "contract", "identity", "price", "cube", "publish", "views"}
+STAGES = {"landing", "contract", "identity", "price", "cube", "tracking", "publish", "views"}
 ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
     "cube_sums",
     "events",
+    "field_presence_hourly",
     "identity_verdicts",
     "ingest_batches",
     "ingest_files",
@@ -34,6 +35,8 @@ ASSET_KEYS = [
     "landed_slices",
     "landing_findings",
     "latency_hourly",
+    "looked_manifests",
+    "manifests",
     "model_resolutions",
     "moved_lines",
     "overview",
@@ -43,6 +46,9 @@ ASSET_KEYS = [
     "quarantine",
     "top_endpoints",
     "top_users",
+    "tracking_counts",
+    "tracking_hourly",
+    "tracking_quality",
     "unpriced_models",
     "users_daily",
     "users_latency_daily",
@@ -55,6 +61,14 @@ CHECK_KEYS = [
     ("ingest_files", "missing_prompt_version_share"),
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
+    ("tracking_hourly", "endpoint_tags"),
+    ("tracking_hourly", "field_change"),
+    ("tracking_hourly", "manifest_counts"),
+    ("tracking_hourly", "production_mix"),
+    ("tracking_hourly", "prompt_versions"),
+    ("tracking_hourly", "quarantine_shift"),
+    ("tracking_hourly", "quiet_producer"),
+    ("tracking_hourly", "raw_identifiers"),
 ]
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
