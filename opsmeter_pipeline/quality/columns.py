@@ -24,7 +24,15 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "unpriced_reason": ("unknown_model", "service_tier", "special_units", "no_token_price"),
         "quarantine.rule": tuple(MEANINGS),
         "format": ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"),
-        "finding": ("changed", "unsupported", "unreadable", "damaged", "touched"),
+        "finding": (
+            "changed",
+            "gone",
+            "unsupported",
+            "unreadable",
+            "damaged",
+            "oversized",
+            "touched",
+        ),
         "unit": ("token", "request"),
     }
 )
@@ -40,11 +48,20 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             cube.name: tuple(name for name in cube.schema if name not in MEASURE_NAMES)
             for cube in CUBES
         },
+        "tracking_hourly": (
+            "batch_id",
+            "source",
+            "landed_hour_at",
+            "endpoint_tag",
+            "rule",
+            "field",
+        ),
+        "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
         "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
     }
 )
-"""The columns whose values together occur once; `landing_findings` is a log and has none."""
+"""The columns whose values together occur once; logs have none."""
 _SQL_NAME: Mapping[type[pl.DataType], str] = MappingProxyType(
     {
         pl.String: "VARCHAR",
@@ -88,7 +105,7 @@ def _promise_column(table: Table, column: Column) -> Iterator[Promise]:
         yield Promise("amounts", f"{name} is at least {least}.",
                       "expect_column_values_to_be_between", {"column": name, "min_value": least},
                       find_rows(table.name, f"{name} < {least}"))  # fmt: skip
-    if column.dtype == INSTANT and name == "hour_at":
+    if column.dtype == INSTANT and name.endswith("hour_at"):
         is_inside = f"{name} <> date_trunc('hour', {name})"
         yield promise_query("values", f"{name} is the start of an hour.",
                             query=find_rows(table.name, is_inside))  # fmt: skip

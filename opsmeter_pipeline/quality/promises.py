@@ -31,7 +31,11 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "users_daily": ("batch_id", "day"),
         "latency_hourly": ("batch_id", "hour_at"),
         "users_latency_daily": ("batch_id", "day"),
+        "tracking_hourly": ("batch_id", "landed_hour_at"),
+        "field_presence_hourly": ("batch_id", "landed_hour_at"),
+        "moved_lines": ("batch_id", "file", "line_number"),
         "landing_findings": ("file", "found_at"),
+        "manifests": ("file", "read_at"),
         "price_catalogue": ("price_id", "token_class"),
         "model_resolutions": ("provider", "model"),
     }

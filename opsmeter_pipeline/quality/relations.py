@@ -174,6 +174,16 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 measures=("cost_usd",),
             ),
         ),
+        "tracking_hourly": (
+            _agrees(
+                "lines are those of the ledger that are not blank.",
+                keys="batch_id",
+                one=_sum("tracking_hourly", "batch_id", {"lines": "sum(lines)"}),
+                other=_sum("ingest_batches", "batch_id", {"lines": "sum(lines - blank)"}),
+                measures=("lines",),
+            ),
+        ),
+        "moved_lines": (_unknown_batch("moved_lines"), _unknown_file("moved_lines")),
         ATTRIBUTION_HOURLY.name: (
             _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),
         ),
