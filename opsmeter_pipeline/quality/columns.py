@@ -120,8 +120,7 @@ def _promise_grain(table: Table) -> Promise:
         f"HAVING count(*) > 1 ORDER BY ALL"
     )
     meaning = f"{listed} together occur once."
-    # Great Expectations counts groups with a window function over the whole table, which took
-    # far longer than grouping; it also refuses a single column.
+    # Not the built-in expectation for it: one query both judges and names the culprits.
     return promise_query("grain", meaning, query=culprits)
 
 
