@@ -18,6 +18,7 @@ from opsmeter_pipeline.storage.tracking import read_counts, read_landings, read_
 from opsmeter_pipeline.tracking.manifests import judge_manifests
 from opsmeter_pipeline.tracking.mistakes import (
     RAW_IDENTIFIER,
+    count_exposed,
     judge_production_mix,
     judge_prompt_versions,
     judge_raw_identifiers,
@@ -41,6 +42,11 @@ _DESCRIPTIONS = {
     "production_mix": "No test, demo, staging or dev traffic is counted as production.",
 }
 
+_IDS = """
+    SELECT DISTINCT tenant_id, user_id FROM users_daily
+    WHERE day > (SELECT max(day) FROM users_daily) - 7
+"""
+
 
 def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     counts, presence = read_counts(home.lake, run_id, window=SHIFT_LIMITS.window)
@@ -61,17 +67,9 @@ def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
 
 
 def _count_exposed(home: HomeResource) -> dict[str, int]:
-    """Return how many ids of users and tenants a rule of today would refuse, by column.
-
-    Lines were taken before the rule was there; without such a rule, or if it reads more than one
-    column at once, nothing is exposed.
-    """
+    """Return how many ids of the last days a rule of today would refuse, by column."""
     holds = next((rule.holds for rule in RULES if rule.name == RAW_IDENTIFIER), None)
-    if holds is None or not {*holds.meta.root_names()} <= {"user_id", "tenant_id"}:
-        return {}
-    ids = home.lake.read("SELECT DISTINCT tenant_id, user_id FROM users_daily")
-    broken = ids.with_columns(pl.all().cast(pl.Categorical)).filter(~holds)
-    return {"tenant_id or user_id": broken.height}
+    return {} if holds is None else count_exposed(home.lake.read(_IDS), holds)
 
 
 tracking_checks = build_checks(

@@ -98,6 +98,28 @@ def judge_raw_identifiers(counts: pl.DataFrame, exposed: Mapping[str, int]) -> V
     )
 
 
+def count_exposed(ids: pl.DataFrame, holds: pl.Expr) -> dict[str, int]:
+    """Return how many different ids break a rule of the contract, by column.
+
+    Each column is asked alone, with null in the rule's others; what cannot be asked like that, or
+    is unknown then, is not counted.
+
+    Args:
+        ids: columns of identifiers.
+        holds: the rule on the contract's typed columns.
+    """
+    exposed: dict[str, int] = {}
+    for name in ids.columns:
+        others = [pl.lit(None, pl.Categorical).alias(one) for one in holds.meta.root_names()
+                  if one != name]  # fmt: skip
+        values = ids.select(pl.col(name).unique().cast(pl.Categorical)).with_columns(*others)
+        try:
+            exposed[name] = values.filter(~holds).height
+        except pl.exceptions.PolarsError:
+            continue
+    return exposed
+
+
 def judge_production_mix(counts: pl.DataFrame, limits: MistakeLimits = MISTAKE_LIMITS) -> Verdict:
     """Return whether what the production views show is production, as far as can be seen.
 
