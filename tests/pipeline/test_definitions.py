@@ -73,13 +73,17 @@ CHECK_KEYS = [
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
     "events": "amounts columns grain present references values",
+    "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
     "ingest_files": "amounts balance columns grain present references values",
     "landing_findings": "amounts columns present values",
     "latency_hourly": "amounts balance columns grain present references values",
+    "manifests": "amounts columns present",
     "model_resolutions": "columns grain present",
+    "moved_lines": "amounts columns present references",
     "price_catalogue": "amounts columns grain present values",
     "quarantine": "amounts columns grain present references values",
+    "tracking_hourly": "amounts balance columns grain present references values",
     "users_daily": "amounts balance columns grain present references values",
     "users_latency_daily": "amounts balance columns grain present references values",
 }
