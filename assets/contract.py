@@ -36,10 +36,10 @@ from opsmeter_pipeline.storage.parallel import map_bounded
 def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Judge each line of the run's slices, a bounded number of chunks at a time."""
     staging = home.staging(context.run.run_id)
-    slices = staging.read_slices()
+    slices, identifiers = staging.read_slices(), home.identifiers
 
     def judge(chunk: Chunk) -> pl.DataFrame:
-        judged = judge_chunk(chunk, slices)
+        judged = judge_chunk(chunk, slices, identifiers)
         staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
         if not judged.quarantine.is_empty():
             staging.write(f"quarantine/{chunk.number:05}", QUARANTINE.arrange(judged.quarantine))

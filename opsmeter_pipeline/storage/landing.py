@@ -19,7 +19,7 @@ from opsmeter_pipeline.model.errors import (
     SliceChangedError,
 )
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
-from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
+from opsmeter_pipeline.storage.records import DAMAGE, describe_damage, read_json_lines
 from opsmeter_pipeline.storage.window import Window
 
 _BLOCK_BYTES = 1 << 20
@@ -136,7 +136,7 @@ class Landing:
                     left_over=_LINE_ENDS if is_mid_line else _BOM if one.byte_start == 0 else (),
                 )
             except DAMAGE as exc:
-                damage = f"{type(exc).__name__}: {exc}"
+                damage = describe_damage(exc)
             while window.read(_BLOCK_BYTES):
                 pass
         if window.left:

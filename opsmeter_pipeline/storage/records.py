@@ -35,6 +35,15 @@ _PARQUET_ROWS = 100_000
 _BUFFER_BYTES = 1 << 18
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
+_QUIET = (zlib.error, zstd.ZstdError, EOFError)
+"""Of these, the ones whose text never quotes what was read."""
+
+
+def describe_damage(damage: BaseException) -> str:
+    """Return why a file could not be read on, without anything that stands in it."""
+    kind = type(damage).__name__
+    return f"{kind}: {damage}" if isinstance(damage, _QUIET) else kind
+
 
 def read_json_lines(
     stored: Window, form: Format, *, block_bytes: int, left_over: Sequence[bytes]
