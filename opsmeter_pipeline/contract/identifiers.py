@@ -15,7 +15,8 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 PLAIN_ID = (
-    r"^(?:[0-9]*[a-z][0-9a-z]*"
+    r"^(?:[0-9]*[a-z][0-9a-z]*|[0-9]+[A-Za-z][0-9A-Za-z]*"
+    r"|[A-Za-z][0-9][0-9A-Za-z]*|[A-Za-z][a-z][A-Za-z]*[0-9][0-9A-Za-z]*"
     r"|[A-Za-z][A-Za-z0-9]{0,15}[_-][A-Za-z_]*[0-9][A-Za-z0-9_]*"
     r"|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})$"
 )
@@ -57,6 +58,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_.:+/=~|#$*-]*")
 _DOTTED = re.compile(r"[A-Za-z][A-Za-z'-]*(?:\.[A-Za-z][A-Za-z'-]*){1,3}[0-9]{0,4}")
 _CAPITALISED = re.compile(r"[A-Z][a-z]+(?:[_-][A-Z][a-z]+)*")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPED = re.compile(r"[%&\\]")
 _UNSEEN = {"Cf", "Cc", "Mn"}
 
 
@@ -66,7 +68,7 @@ def normalise(text: str) -> str:
     >>> normalise(" ann%2540\uff45xample.com")
     'ann@example.com'
     """
-    for _ in range(3):
+    for _ in range(3 if _ESCAPED.search(text) else 0):
         plain = html.unescape(unquote(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)))
         if plain == text:
             break
@@ -105,6 +107,8 @@ def is_iban(text: str) -> bool:
 def _is_address(text: str) -> bool:
     if IPV4.search(text) or _MAC.fullmatch(text):
         return True
+    if text.count(":") < 2:
+        return False
     try:
         return ipaddress.ip_address(text).version == 6
     except ValueError:
@@ -112,7 +116,7 @@ def _is_address(text: str) -> bool:
 
 
 def _has_no_letter(text: str) -> bool:
-    return any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
+    return not any(map(str.isalpha, text)) and any(map(str.isdigit, text))
 
 
 def _is_account(text: str) -> bool:

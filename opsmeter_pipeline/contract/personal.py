@@ -20,8 +20,9 @@ from opsmeter_pipeline.contract.identifiers import (
 SUSPICIOUS = r"[@+%&\\]"
 """One of these, or a letter beyond ASCII, is in every text in which `find_personal` finds
 something: what is read as `@` or `+`, and what begins an escape."""
-HARMLESS = r"^(?:[A-Za-z0-9/=_.:-]|\+[A-Za-z/=_.:+-])*\+?$"
-"""Of these, texts like base64, in which no number follows a plus."""
+LIKE_BASE64 = r"^[A-Za-z0-9/=_.:+-]*$"
+NUMBER_AFTER_PLUS = r"\+[0-9](?:[./-]{0,2}[0-9]){6}"
+"""Of these, a text like base64 holds something only if it has such a number."""
 REDACTED = "(redacted)"
 _EMAIL = re.compile(
     r"""\S\s?@\s?(?:[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}|\[?\d{1,3}(?:\.\d{1,3}){3})"""

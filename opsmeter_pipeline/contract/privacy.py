@@ -10,7 +10,12 @@ from types import MappingProxyType
 import polars as pl
 
 from opsmeter_pipeline.contract.identifiers import PLAIN_ID, find_shape
-from opsmeter_pipeline.contract.personal import HARMLESS, SUSPICIOUS, find_personal
+from opsmeter_pipeline.contract.personal import (
+    LIKE_BASE64,
+    NUMBER_AFTER_PLUS,
+    SUSPICIOUS,
+    find_personal,
+)
 from opsmeter_pipeline.model.identifiers import IdentifierPolicy, hash_identifier
 from opsmeter_pipeline.model.wire import WIRE
 
@@ -53,7 +58,8 @@ def _find_suspects(column: str, values: pl.Series) -> pl.Series:
         return values.filter(~values.str.contains(PLAIN_ID))
     is_beyond_ascii = values.str.len_chars() != values.str.len_bytes()
     suspects = values.filter(values.str.contains(SUSPICIOUS) | is_beyond_ascii)
-    return suspects.filter(~suspects.str.contains(HARMLESS))
+    is_numbered = suspects.str.contains(NUMBER_AFTER_PLUS)
+    return suspects.filter(is_numbered | ~suspects.str.contains(LIKE_BASE64))
 
 
 def _describe(rows: pl.DataFrame, shapes: Mapping[str, Mapping[str, str]]) -> pl.Series:

@@ -7,7 +7,7 @@ of fields that never name a person stay; every other letter becomes `x` and ever
 
 import re
 
-from opsmeter_pipeline.contract.personal import is_personal
+from opsmeter_pipeline.contract.identifiers import GROUPED, IBAN, IPV4
 from opsmeter_pipeline.model.wire import WIRE
 
 MAX_CHARACTERS = 600
@@ -32,8 +32,8 @@ _VALUES = "|".join(
 _KEPT_OUTSIDE = re.compile(f"{_VALUES}|{_NAME}|{_LITERAL}")
 _KEPT_INSIDE = re.compile(f"{_NAME}|{_LITERAL}")
 _NESTED = re.compile(r"[{\[]")
-_NUMBER = re.compile(r'\s*"[0-9./:-]{7,}"')
-"""A value without a letter: a phone or card number sooner than a version."""
+_HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, GROUPED, IBAN)
+"""What no public value shows; one without a letter is a phone number sooner than a version."""
 _LETTER = re.compile(r"[^\x00-\x7f]|[A-Za-z]")
 _DIGIT = re.compile(r"[0-9]")
 
@@ -69,7 +69,7 @@ def _redact(text: str, kept: re.Pattern[str]) -> str:
 def _show(kept: str) -> str:
     """Return a pair of name and value that may be shown, unless the value shows a person."""
     name, colon, value = kept.partition(":")
-    is_hidden = colon and (_NUMBER.fullmatch(value) or is_personal(value))
+    is_hidden = colon and any(shape.search(value) for shape in _HIDDEN)
     return name + colon + _mask(value) if is_hidden else kept
 
 

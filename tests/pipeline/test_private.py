@@ -16,8 +16,16 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
-from tests.pipeline.support import NOON, clean_environment, jsonl, payload, run_opsmeter
-from tests.pipeline.support import set_landed_at as landed_at
+from tests.pipeline.support import (
+    NOON,
+    PipelineHome,
+    clean_environment,
+    jsonl,
+    payload,
+    run_opsmeter,
+    set_landed_at,
+    without_clocks,
+)
 
 KEY = "a-key-nobody-may-ever-see-4711"
 POLICIES = {"refuse": {}, "hash": {"OPSMETER_IDENTIFIERS": "hash", "OPSMETER_HASH_KEY": KEY}}
@@ -68,7 +76,7 @@ def _land(home: Path) -> None:
     pl.DataFrame(plain, strict=False).write_csv(landing / "c.csv")
     pl.DataFrame(plain, strict=False).write_parquet(landing / "d.parquet")
     for path in landing.iterdir():
-        landed_at(path, NOON)
+        set_landed_at(path, NOON)
 
 
 @pytest.fixture(scope="module", params=POLICIES)
@@ -92,7 +100,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory, policy: str) -> tuple[Path, 
         said += [out, err]
     # A run that fails when it publishes: what it staged is left behind.
     (home / "landing" / "later.jsonl").write_bytes(jsonl(*_lines()[:60]))
-    landed_at(home / "landing" / "later.jsonl", NOON)
+    set_landed_at(home / "landing" / "later.jsonl", NOON)
     data = home / "warehouse" / "data"
     shutil.move(data, data.with_name("away"))
     data.write_text("in the way")
@@ -194,6 +202,19 @@ def test_nothing_is_taken_without_a_key(tmp_path: Path, key: str, why: str) -> N
     assert code == 2
     assert f"OPSMETER_HASH_KEY {why}" in err
     assert not home.exists()
+
+
+def test_a_replayed_batch_gets_the_same_hashes(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in POLICIES["hash"].items():
+        monkeypatch.setenv(name, value)
+    home.land("a.jsonl", jsonl(*_lines()[:40]))
+    home.take_all()
+    before = without_clocks(home)
+    assert home.value("SELECT count(*) FROM events WHERE starts_with(user_id, 'h_')") > 0
+    assert home.run(replay=True).success
+    assert without_clocks(home) == before
 
 
 def _spellings(raw: str) -> set[bytes]:
