@@ -37,10 +37,10 @@ from opsmeter_pipeline.tracking.counts import count_kept, count_present
 def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
     """Judge each line of the run's slices, a bounded number of chunks at a time."""
     staging = home.staging(context.run.run_id)
-    slices = staging.read_slices()
+    slices, identifiers = staging.read_slices(), home.identifiers
 
     def judge(chunk: Chunk) -> pl.DataFrame:
-        judged = judge_chunk(chunk, slices)
+        judged = judge_chunk(chunk, slices, identifiers)
         staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
         kept = count_kept(judged.events)  # here, because reading the events again costs more
         staging.write(f"kept/{chunk.number:05}", kept)

@@ -5,8 +5,10 @@ Run `python docs/generate.py` after a change of columns, fields or rules; a test
 
 from pathlib import Path
 
+from opsmeter_pipeline.contract.identifiers import SHAPES
 from opsmeter_pipeline.contract.rules import MEANINGS
 from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES
 from opsmeter_pipeline.model.tables import TABLES
 from opsmeter_pipeline.model.wire import WIRE
 from opsmeter_pipeline.storage.lake import sql_type
@@ -45,12 +47,31 @@ several rules is filed under the first.
 Parts (`cacheReadTokens` and so on) are contained in `inputTokens` or `outputTokens`.
 Absent is null, not 0. A missing or empty `endpointTag` or `promptVersion` is shown as `(missing)`,
 a missing `userId` or `tenantId` as `unknown`. A missing `dataMode` counts as real and a missing
-`environment` as prod; both are counted in the ledger. Any other field is kept in `extra`, as it was
-sent: keep personal data out of it.
+`environment` as prod; both are counted in the ledger. Any other field is kept in `extra` as it was
+sent, but for what looks like a person's: that is `"(redacted)"` there.
 
 ## Rules
 
 {rules}
+
+## Raw identifiers
+
+`tenantId` and `userId` are opaque: hashed by the sender, or ids that mean nothing outside.
+One is raw if it has any of these shapes, in whatever spelling: percent-encoded, full-width, with
+invisible characters or spaces around it.
+
+{shapes}
+
+UUIDs, hex, base32, base64 and ids such as `u_71ab`, `tenant_14` or `auth0|5f7c8e` are opaque. So
+is anything that looks like one: `ann`, `ann_lee`, `AnnLee`, `u_4915112345678` and a name in base64
+pass. In `externalRequestId`, `provider`, `model`, `endpointTag` and `promptVersion` an e-mail
+address or an international phone number is raw.
+
+`OPSMETER_IDENTIFIERS` says what is done: `refuse` (the default) quarantines the line as
+`raw_identifier`, redacted; `hash` puts `h_` and the first 32 hex digits of
+HMAC-SHA-256(`OPSMETER_HASH_KEY`, `opsmeter:<field>:<value>`) in its place before anything is
+written. The same value under the same key gets the same hash in each run, in `tenantId` another
+one than in `userId`. Without a key of at least {key_bytes} bytes nothing is taken.
 
 ## Formats
 
@@ -100,6 +121,8 @@ def _contract_page() -> str:
     return _CONTRACT.format(
         fields=_table(("field", "type", ""), fields).strip(),
         rules=_table(("rule", "broken when"), rules).strip(),
+        shapes=_table(("raw is", "such as"), [*SHAPES.items()]).strip(),
+        key_bytes=MIN_KEY_BYTES,
     )
 
 

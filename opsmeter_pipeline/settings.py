@@ -4,10 +4,11 @@ Add a setting here with its unit in the name and a default that works. Precedenc
 option, environment variable, `opsmeter.toml` in the working folder, default.
 """
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,7 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from opsmeter_pipeline.model.errors import OtherLandingError, SettingsError
+from opsmeter_pipeline.model.errors import HashKeyError, OtherLandingError, SettingsError
+from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES, REFUSE, IdentifierPolicy
 
 _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
@@ -34,11 +36,15 @@ class Settings(BaseSettings):
         settle_seconds: how long a last line without a line feed may stay unfinished before it
             is taken as it is.
         port: where `opsmeter up` serves the Dagster UI, on loopback.
+        identifiers: what is done with a line whose `tenantId` or `userId` its sender did not hash:
+            `refuse` quarantines it, `hash` hashes the identifier with `hash_key`.
+        hash_key: the secret of that hash, never shown; another key makes other hashes.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="OPSMETER_", toml_file=TOML_FILE, extra="forbid", frozen=True
-    )
+        env_prefix="OPSMETER_", toml_file=TOML_FILE, extra="forbid", frozen=True,
+        hide_input_in_errors=True,  # it may be the key
+    )  # fmt: skip
 
     home: Path = Path(".opsmeter")
     landing: str | None = None
@@ -47,6 +53,8 @@ class Settings(BaseSettings):
     unpacked_bytes: int = Field(default=16 * 1024**3, gt=0)
     settle_seconds: int = Field(default=300, ge=0)
     port: int = Field(default=3000, gt=0, lt=65536)
+    identifiers: Literal["refuse", "hash"] = "refuse"
+    hash_key: SecretStr | None = None
 
     @property
     def landing_root(self) -> str:
@@ -72,6 +80,20 @@ class Settings(BaseSettings):
     def dagster(self) -> Path:
         """DAGSTER_HOME: runs, ticks and logs."""
         return self.home / "dagster"
+
+    @property
+    def identifier_policy(self) -> IdentifierPolicy:
+        """What the contract does with raw identifiers.
+
+        Raises:
+            HashKeyError: they are to be hashed, and there is no key or too short a one.
+        """
+        if self.identifiers == "refuse":
+            return REFUSE
+        key = self.hash_key.get_secret_value().encode() if self.hash_key else b""
+        if len(key) < MIN_KEY_BYTES:
+            raise HashKeyError(len(key), MIN_KEY_BYTES)
+        return IdentifierPolicy(key)
 
     @classmethod
     def settings_customise_sources(
@@ -107,12 +129,20 @@ def load_settings(**options: object) -> Settings:
     return settings.model_copy(update=resolved)
 
 
+def keep_files_private() -> None:
+    """Make all that this process and its children create readable by their owner only."""
+    os.umask(0o077)
+
+
 def claim_landing(settings: Settings) -> None:
     """Create the home and bind it to its landing, which it keeps for good.
 
     Raises:
+        HashKeyError: no line could be judged, because the key for identifiers is missing.
         OtherLandingError: the home was filled from another landing.
     """
+    _ = settings.identifier_policy
+    keep_files_private()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.landing is None:
         Path(settings.landing_root).mkdir(exist_ok=True)

@@ -30,6 +30,36 @@ def texts(max_size: int = 12) -> st.SearchStrategy[str]:
     return (plain | st.text(min_size=1, max_size=max_size)).filter(lambda text: text.strip())
 
 
+def opaque_ids() -> st.SearchStrategy[str]:
+    """Return ids of tenants and users as senders should make them, and some that only look so."""
+    token = st.from_regex(r"[a-z]{1,6}[_-][0-9a-z]{1,12}", fullmatch=True)
+    return token | st.uuids().map(str) | st.sampled_from(["ann", "01HZXB6MQZ", "aGVsbG8=", "-"])
+
+
+def addresses() -> st.SearchStrategy[str]:
+    """Return e-mail addresses."""
+    word = st.from_regex(r"[a-z]{3,8}", fullmatch=True)
+    return st.builds("{}.{}@{}.{}".format, word, word, word, st.sampled_from(["com", "co.uk"]))
+
+
+def raw_ids() -> st.SearchStrategy[str]:
+    """Return identifiers that no sender hashed, in the shapes that people and systems have."""
+    word = st.from_regex(r"[a-z]{3,8}", fullmatch=True)
+    digits = st.from_regex(r"[1-9][0-9]{3,14}", fullmatch=True)
+    phone = st.builds("+{} {}".format, st.sampled_from(["49", "1", "86"]), digits)
+    grouped = st.from_regex(r"[0-9]{3}-[0-9]{2}-[0-9]{4}", fullmatch=True)
+    name = st.builds("{} {}".format, word.map(str.title), word.map(str.title))
+    beyond = st.builds("{}\u00eb{}".format, word, word) | st.sampled_from(["李小龍", "Анна"])
+    server = st.ip_addresses().map(str)
+    dotted = st.builds("{}.{}".format, word, word)
+    plain = addresses() | phone | digits | grouped | name | beyond | server | dotted
+    return plain | st.one_of(
+        addresses().map(lambda one: one.replace("@", "%40")),
+        digits.map(lambda one: one.translate({ord(c): ord(c) + 0xFEE0 for c in "0123456789"})),
+        name.map(lambda one: f" {one}\u200b"),
+    )
+
+
 def counts(max_value: int = MAX_COUNT) -> st.SearchStrategy[int]:
     """Return counts a contract accepts, edges included."""
     return st.sampled_from([0, 1, max_value]) | st.integers(0, max_value)
@@ -75,8 +105,8 @@ def valid_payloads(draw: st.DrawFn) -> dict[str, Any]:
     optional = {
         "endpointTag": texts() | st.just(""),
         "promptVersion": texts() | st.just(""),
-        "tenantId": texts(),
-        "userId": texts(),
+        "tenantId": opaque_ids(),
+        "userId": opaque_ids(),
         "cacheReadTokens": st.just(read),
         "cacheWriteTokens": st.just(write),
         "inputAudioTokens": st.integers(0, given["inputTokens"]),

@@ -57,6 +57,7 @@ err = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
+    os.umask(0o077)  # what any command and its children create is its owner's alone
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
     from opsmeter_pipeline.cli.commands import app

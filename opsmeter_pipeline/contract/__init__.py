@@ -1,7 +1,8 @@
 """The contract stage: every line of a chunk ends as event, quarantined line or blank.
 
-`judge_chunk` is the whole stage; `lines` and `exact` read a line into typed columns, `rules`
-hold them to the contract, `redact` says what of a refused line may be kept. Duplicates are not
+`judge_chunk` is the whole stage; `lines` and `exact` read a line into typed columns,
+`privacy` keeps raw identifiers out of them, `rules` hold them to the contract, `redact` says what
+of a refused line may be kept. Duplicates are not
 this stage's business: `identity` finds them. Before it comes `storage.landing`, after it
 `identity`.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
+from pandera.errors import SchemaError
 
 from opsmeter_pipeline.contract.exact import parse_exactly
 from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
@@ -18,6 +20,8 @@ from opsmeter_pipeline.contract.readings import READINGS, read_rows
 from opsmeter_pipeline.contract.redact import redact_line
 from opsmeter_pipeline.contract.rules import find_broken_rules
 from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.errors import JudgingError
+from opsmeter_pipeline.model.identifiers import REFUSE, IdentifierPolicy
 from opsmeter_pipeline.model.landed import Chunk, Slice
 from opsmeter_pipeline.model.tables import QUARANTINE
 from opsmeter_pipeline.model.wire import DIMENSIONS, MISSING_TAG, UNKNOWN_IDENTITY, WIRE
@@ -40,19 +44,34 @@ class Judged(NamedTuple):
     counts: pl.DataFrame
 
 
-def judge_chunk(chunk: Chunk, slices: Sequence[Slice]) -> Judged:
+def judge_chunk(
+    chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy = REFUSE
+) -> Judged:
     """Return a chunk's lines split into events and quarantine, with nothing lost.
 
     Args:
         chunk: whole lines.
         slices: the plan; the chunk's parts point into it. A slice's `taken_at` is the `now` of
             the rules, so a replay judges by the clock of the first taking.
+        identifiers: what is done with raw identifiers.
+
+    Raises:
+        JudgingError: a library failed; its own text, which may quote values, is not kept.
     """
+    try:
+        return _judge(chunk, slices, identifiers)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, SchemaError) as exc:
+        files = sorted({slices[part.slice_index].file for part in chunk.parts})
+        raise JudgingError(chunk.number, files, type(exc).__name__) from None
+
+
+def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy) -> Judged:
     lines = split_lines(chunk.text, chunk.parts)
     regular = parse_regular(lines)
     irregular = lines.frame.join(regular, on="position", how="anti", maintain_order="left")
     exact = parse_exactly(irregular.select("position", "line").iter_rows())
-    rows = _place(pl.concat([regular, exact.rows], how="diagonal"), lines, slices)
+    typed = pl.concat([regular, exact.rows], how="diagonal")
+    rows = _place(typed, lines, slices, identifiers=identifiers)
     broken = find_broken_rules(rows)
     refused = pl.concat(
         [
@@ -73,14 +92,16 @@ def judge_chunk(chunk: Chunk, slices: Sequence[Slice]) -> Judged:
     )
 
 
-def _place(rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
+def _place(
+    rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice], *, identifiers: IdentifierPolicy
+) -> pl.DataFrame:
     """Return the rows in line order with their place, their instants read."""
     if "extra" not in rows.columns:
         rows = rows.with_columns(extra=pl.lit(None, pl.String))
     place = lines.frame.select("slice_index", "line_number")
     rows = rows.sort("position") if not rows["position"].is_sorted() else rows
     return (
-        read_rows(rows)
+        read_rows(rows, identifiers)
         .with_columns(*place[rows["position"]])
         .with_columns(_of_slice(slices, "landed_at"), _of_slice(slices, "taken_at"))
     )

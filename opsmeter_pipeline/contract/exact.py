@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from opsmeter_pipeline.contract.lines import RAW_SCHEMA
+from opsmeter_pipeline.contract.personal import redact_extra
 from opsmeter_pipeline.model.clock import from_epoch_ms, parse_rfc3339
 from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE, WireField
 
@@ -40,7 +41,8 @@ class ExactRows(NamedTuple):
     """What the exact way made of some lines; each line stands in one of the three.
 
     Attributes:
-        rows: like `parse_regular`, with `extra`: the unknown fields as a JSON object, or null.
+        rows: like `parse_regular`, with `extra`: the unknown fields as a JSON object, what could
+            name a person redacted, or null.
         rejected: `position`, `rule` and `detail` of lines that are no typed row.
         blank: `position` of lines of white space only.
     """
@@ -90,7 +92,7 @@ def _parse_line(line: str | None) -> dict[str, object]:
         if value is not None
     }
     if any(name not in _FIELDS and value is not None for name, value in pairs.items()):
-        row["extra"] = _unknown_fields(line or "")
+        row["extra"] = redact_extra(_unknown_fields(line or ""))
     return row
 
 

@@ -6,6 +6,7 @@ Each reading is one more column beside the wire's. Comes after `contract.lines` 
 
 import polars as pl
 
+from opsmeter_pipeline.contract.privacy import RAW, guard_identifiers
 from opsmeter_pipeline.model.clock import (
     FIRST_INSTANT,
     LAST_INSTANT,
@@ -13,6 +14,7 @@ from opsmeter_pipeline.model.clock import (
     MIN_EPOCH_MS,
 )
 from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.identifiers import REFUSE, IdentifierPolicy
 from opsmeter_pipeline.model.wire import DIMENSIONS, STATUSES, UNKNOWN_IDENTITY, WIRE
 
 INSTANTS = tuple(field.column for field in WIRE if field.kind == "instant")
@@ -20,27 +22,39 @@ TEXTS = tuple(field.column for field in WIRE if field.kind == "text")
 READINGS = (
     *(f"has_bad_{column}" for column in INSTANTS),
     *(f"is_blank_{column}" for column in TEXTS),
+    RAW,
 )
 """Columns that no event keeps."""
 _SECOND = "%Y-%m-%dT%H:%M:%S"
 _FRACTION_DIGITS = {0: 0, 4: 3, 7: 6}
 
 
-def read_rows(rows: pl.DataFrame) -> pl.DataFrame:
+def read_rows(rows: pl.DataFrame, identifiers: IdentifierPolicy = REFUSE) -> pl.DataFrame:
     """Return the rows with dimensions as categories, instants read, and their readings.
+
+    Raw identifiers are gone or named in `RAW`, as the policy says.
 
     `has_bad_<instant>` is true where something stands that is no instant we can show,
     `is_blank_<text>` where a text is empty or white space; `outcome` is what became of the
     attempt, null where `status` is none that the contract knows.
     """
     rows = rows.with_columns(pl.col(DIMENSIONS).cast(pl.Categorical))
+    distinct = {
+        column: rows[column].unique().drop_nulls().cast(pl.String)
+        for column in TEXTS
+        if column in DIMENSIONS
+    }
     read: list[pl.Series] = []
     for column in INSTANTS:
         instant = _read_instants(rows[column])
         is_bad = rows[column].is_not_null() & instant.is_null()
         read += [instant.alias(column), is_bad.alias(f"has_bad_{column}")]
-    read += [_find_blanks(rows[column]).alias(f"is_blank_{column}") for column in TEXTS]
-    return rows.with_columns(*read, _read_outcomes(rows["status"]))
+    read += [
+        _find_blanks(rows[column], distinct.get(column)).alias(f"is_blank_{column}")
+        for column in TEXTS
+    ]
+    rows = rows.with_columns(*read, _read_outcomes(rows["status"]))
+    return guard_identifiers(rows, distinct, identifiers)
 
 
 def _read_instants(text: pl.Series) -> pl.Series:
@@ -80,11 +94,10 @@ def _read_mixed(text: pl.Series) -> pl.Series:
     return instant.zip_with(instant.is_not_null() | ~is_epoch.fill_null(value=False), epoch)
 
 
-def _find_blanks(text: pl.Series) -> pl.Series:
+def _find_blanks(text: pl.Series, distinct: pl.Series | None) -> pl.Series:
     """Return where a text is there but has nothing to read; false where it is null."""
     none = pl.zeros(len(text), pl.Boolean, eager=True)
-    if text.dtype == pl.Categorical:
-        distinct = text.unique().drop_nulls().cast(pl.String)
+    if distinct is not None:
         blank = distinct.filter(distinct.str.strip_chars() == "")
         return none if blank.is_empty() else text.is_in(blank.implode()).fill_null(value=False)
     # Most texts begin with a visible ASCII letter, which is seen in a tenth of the time.

@@ -7,6 +7,7 @@ of fields that never name a person stay; every other letter becomes `x` and ever
 
 import re
 
+from opsmeter_pipeline.contract.identifiers import GROUPED, IBAN, IPV4
 from opsmeter_pipeline.model.wire import WIRE
 
 MAX_CHARACTERS = 600
@@ -15,9 +16,11 @@ _NUMBERS = "|".join(field.name for field in WIRE if field.kind == "count")
 _PUBLIC = {
     "provider|model|endpointTag|promptVersion": r"[A-Za-z0-9_.:/-]{0,80}",
     "status|dataMode|environment|serviceTier": r"[A-Za-z_]{0,24}|[0-9]{3}",
-    "timestamp|ingestedAt": r"[0-9TtZz:. +-]{0,40}",
+    "timestamp|ingestedAt": r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{0,18}[Zz]?"
+    r"(?:[+-][0-9:]{2,6})?)?",
 }
-"""Fields that never name a person, with the shape their values must have to be shown."""
+"""Fields that never name a person, with the shape their values must have to be shown. What shows
+a person all the same, such as an IP address as a version, is masked as well."""
 _LITERAL = r"(?<=[:,\[\s])(?:true|false|null|NaN|-?Infinity)(?=\s*[,}\]])"
 _NAME = rf'"(?:{_NAMES})"(?=\s*:)'
 _VALUES = "|".join(
@@ -29,6 +32,8 @@ _VALUES = "|".join(
 _KEPT_OUTSIDE = re.compile(f"{_VALUES}|{_NAME}|{_LITERAL}")
 _KEPT_INSIDE = re.compile(f"{_NAME}|{_LITERAL}")
 _NESTED = re.compile(r"[{\[]")
+_HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, GROUPED, IBAN)
+"""What no public value shows; one without a letter is a phone number sooner than a version."""
 _LETTER = re.compile(r"[^\x00-\x7f]|[A-Za-z]")
 _DIGIT = re.compile(r"[0-9]")
 
@@ -56,9 +61,16 @@ def _redact(text: str, kept: re.Pattern[str]) -> str:
     masked: list[str] = []
     start = 0
     for found in kept.finditer(text):
-        masked += [_mask(text[start : found.start()]), found[0]]
+        masked += [_mask(text[start : found.start()]), _show(found[0])]
         start = found.end()
     return "".join([*masked, _mask(text[start:])])
+
+
+def _show(kept: str) -> str:
+    """Return a pair of name and value that may be shown, unless the value shows a person."""
+    name, colon, value = kept.partition(":")
+    is_hidden = colon and any(shape.search(value) for shape in _HIDDEN)
+    return name + colon + _mask(value) if is_hidden else kept
 
 
 def _mask(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import cast
 import pandera.polars as pa
 import polars as pl
 
+from opsmeter_pipeline.contract.privacy import RAW
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.wire import (
     COUNTS,
@@ -41,6 +42,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "missing_field": "A required field is absent or null.",
         "empty_field": "A required text is empty or white space.",
         "too_long": f"`externalRequestId` has more than {MAX_ID_CHARACTERS} characters.",
+        "raw_identifier": "`tenantId` or `userId` is not hashed, or another text holds an e-mail "
+        "address or phone number; with `OPSMETER_IDENTIFIERS=hash` it is hashed instead.",
         "negative_count": "A count is below 0.",
         "absurd_count": "A count is above 2^40.",
         "invalid_attempt": "`attempt` is 0; the first is 1.",
@@ -132,6 +135,7 @@ RULES: tuple[Rule, ...] = (
         _ID.str.len_chars() <= MAX_ID_CHARACTERS,
         pl.format("externalRequestId has {} characters", _ID.str.len_chars()),
     ),
+    Rule("raw_identifier", pl.col(RAW).is_null(), pl.col(RAW)),
     _each("negative_count", list(COUNTS), "{} below 0", {
         column: pl.col(column).fill_null(0) < 0 for column in COUNTS
     }),

@@ -65,6 +65,19 @@ class SettingsError(UsageError):
         super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
 
 
+class HashKeyError(UsageError):
+    """Identifiers are to be hashed without a usable key."""
+
+    def __init__(self, found_bytes: int, needed_bytes: int) -> None:
+        """Say how long the key is, never what it is."""
+        found = f"has {found_bytes} bytes" if found_bytes else "is not set"
+        super().__init__(
+            f"OPSMETER_IDENTIFIERS is hash, and OPSMETER_HASH_KEY {found}; it needs at least "
+            f"{needed_bytes}. Set it to a secret you keep, such as the output of `openssl rand "
+            f"-hex 32`, or set OPSMETER_IDENTIFIERS=refuse to quarantine raw identifiers."
+        )
+
+
 class PortError(UsageError):
     """The port of the UI cannot be listened on."""
 
@@ -140,6 +153,18 @@ class SliceChangedError(OpsmeterError):
         super().__init__(
             f"Landed file {file!r} changed while it was read: {why}. Nothing of it was published; "
             f"restore it or land the new content under a new name, then run again."
+        )
+
+
+class JudgingError(OpsmeterError):
+    """A library failed while it judged lines; what it said is left out, for it may quote them."""
+
+    def __init__(self, chunk: int, files: Sequence[str], why: str) -> None:
+        """Name the chunk, the files its lines are from and the kind of failure."""
+        named = ", ".join(map(repr, files[:3])) + (" and others" if len(files) > 3 else "")
+        super().__init__(
+            f"Lines of {named} could not be judged: {why} in chunk {chunk}. Nothing of them was "
+            f"published. Move these files out of the landing, run again, and report them."
         )
 
 

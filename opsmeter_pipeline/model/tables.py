@@ -35,8 +35,8 @@ _PROMPT = (
     text("endpoint_tag", "Product feature, `area.action`; `(missing)` if absent or empty."),
     text("prompt_version", "Prompt deploy label; `(missing)` if absent or empty."),
 )
-_TENANT = text("tenant_id", "Hashed tenant; `unknown` if absent or empty.")
-_USER = text("user_id", "Hashed user; `unknown` if absent or empty.")
+_TENANT = text("tenant_id", "Opaque tenant, `h_...` if hashed here; `unknown` if absent.")
+_USER = text("user_id", "Opaque user, `h_...` if hashed here; `unknown` if absent or empty.")
 _BUCKET = Column("latency_bucket", pl.Int32, "Logarithmic latency bucket, see `cube`.")
 
 EVENTS = Table(
@@ -77,7 +77,7 @@ EVENTS = Table(
         flag("data_mode_defaulted", "The line named no data mode; real was assumed."),
         instant("occurred_at", "Event time by the caller's clock; ingest time if absent."),
         instant("ingested_at", "Receipt: told by the collector, else when the file landed."),
-        text("extra", "Unknown fields as a JSON object; null if none.", nullable=True),
+        text("extra", "Unknown fields as JSON, redacted if personal; null if none.", nullable=True),
         money("cost_usd", "Exact cost; null if it has no price, never 0 for that.", nullable=True),
         text("price_id", "Row group of `price_catalogue` that priced it.", nullable=True),
         text("unpriced_reason", "Why there is no price; null if priced.", nullable=True),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from opsmeter_pipeline.settings import Settings, load_settings
+from opsmeter_pipeline.model.identifiers import IdentifierPolicy
+from opsmeter_pipeline.settings import Settings, keep_files_private, load_settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.leftovers import sweep_dead_runs
@@ -43,6 +44,16 @@ class HomeResource(
         """The warehouse, created if it is not there."""
         return _open_lake(self.settings.warehouse)
 
+    @property
+    def identifiers(self) -> IdentifierPolicy:
+        """What the contract does with raw identifiers."""
+        return self.settings.identifier_policy
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Keep what a run or tick creates readable by its owner, whoever started Dagster."""
+        del context
+        keep_files_private()
+
     def landing_files(self) -> Landing:
         """Return the landing."""
         return Landing(self.settings.landing_root)
@@ -63,6 +74,7 @@ class HomeResource(
 @cache
 def _open_lake(folder: Path) -> Lake:
     # One per process: opening the database takes 0.2 s.
+    keep_files_private()
     lake = Lake(folder)
     lake.create({view.name: view.sql for view in VIEWS})
     return lake

@@ -22,7 +22,7 @@ from opsmeter_pipeline.model.errors import (
     UnpackLimitError,
 )
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
-from opsmeter_pipeline.storage.records import DAMAGE, read_json_lines
+from opsmeter_pipeline.storage.records import DAMAGE, describe_damage, read_json_lines
 from opsmeter_pipeline.storage.window import Window
 
 _BLOCK_BYTES = 1 << 20
@@ -171,7 +171,7 @@ class Landing:
                     left_over=_LINE_ENDS if is_mid_line else _BOM if one.byte_start == 0 else (),
                 )
             except DAMAGE as exc:
-                why = f"{type(exc).__name__}: {exc}"
+                why = describe_damage(exc)
                 damage = Damage(
                     "damaged",
                     f"read up to its damage ({why}). Land a whole copy under a new name.",

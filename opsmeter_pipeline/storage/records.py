@@ -39,6 +39,15 @@ MAX_LINE_BYTES = 64 << 20
 _KEPT_OF_LONG_LINE = 1 << 16
 _MAX_CELL_CHARACTERS = 2**31 - 1
 
+_QUIET = (zlib.error, zstd.ZstdError, EOFError)
+"""Of these, the ones whose text never quotes what was read."""
+
+
+def describe_damage(damage: BaseException) -> str:
+    """Return why a file could not be read on, without anything that stands in it."""
+    kind = type(damage).__name__
+    return f"{kind}: {damage}" if isinstance(damage, _QUIET) else kind
+
 
 def read_json_lines(
     stored: Window,

@@ -159,7 +159,7 @@ def test_same_record_in_any_legal_spelling_is_the_same_event(spelled: str) -> No
     ],
 )
 def test_texts_are_read_to_the_character(literal: str, text: str) -> None:
-    assert judge_one(line_saying("userId", literal))["user_id"] == text
+    assert judge_one(line_saying("promptVersion", literal))["prompt_version"] == text
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ RULES = {
     "missing_field",
     "empty_field",
     "wrong_type",
+    "raw_identifier",
     "negative_count",
     "absurd_count",
     "unknown_status",
@@ -278,7 +279,11 @@ def broken_rules(found: Found) -> list[str]:
     }
     if any(shape.values()):
         return [rule for rule, is_broken in shape.items() if is_broken]
-    values = {**broken_counts(line), **broken_words(line)}
+    ids = [line.get(name, "u_0") for name in ("userId", "tenantId")]
+    is_raw = not all(re.fullmatch(r"[ut]_[0-9a-f]+", one) for one in ids) or any(
+        "@" in str(value) for value in line.values()
+    )
+    values = {"raw_identifier": is_raw, **broken_counts(line), **broken_words(line)}
     return [rule for rule, is_broken in values.items() if is_broken] + broken_times(line, found)
 
 

@@ -88,7 +88,9 @@ def test_a_file_whose_time_moves_backwards(home):
 
 def test_a_cut_gz_of_ordinary_size_gives_what_came_before(home):
     rng = random.Random(1)
-    whole = gzip.compress(jsonl(*(payload(f"r{i}", userId=f"{rng.random()}") for i in range(2000))))
+    whole = gzip.compress(
+        jsonl(*(payload(f"r{i}", userId=f"u_{rng.random()}") for i in range(2000)))
+    )
     home.land("a.jsonl.gz", whole[: len(whole) // 2])
     home.take_all()
     assert home.ledger("a.jsonl.gz")[1] > 500
