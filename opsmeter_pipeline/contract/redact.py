@@ -32,8 +32,10 @@ _VALUES = "|".join(
 _KEPT_OUTSIDE = re.compile(f"{_VALUES}|{_NAME}|{_LITERAL}")
 _KEPT_INSIDE = re.compile(f"{_NAME}|{_LITERAL}")
 _NESTED = re.compile(r"[{\[]")
+_FOUR_DIGITS = re.compile(r"[0-9][0-9./:-]{2,8}[0-9]")
 _HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, GROUPED, IBAN)
-"""What no public value shows; one without a letter is a phone number sooner than a version."""
+"""What no public value shows; one without a letter is a phone number sooner than a version.
+None is without a run of four digits and marks."""
 _LETTER = re.compile(r"[^\x00-\x7f]|[A-Za-z]")
 _DIGIT = re.compile(r"[0-9]")
 
@@ -68,8 +70,10 @@ def _redact(text: str, kept: re.Pattern[str]) -> str:
 
 def _show(kept: str) -> str:
     """Return a pair of name and value that may be shown, unless the value shows a person."""
+    if not kept.endswith('"') or not _FOUR_DIGITS.search(kept):
+        return kept
     name, colon, value = kept.partition(":")
-    is_hidden = colon and any(shape.search(value) for shape in _HIDDEN)
+    is_hidden = any(shape.search(value) for shape in _HIDDEN)
     return name + colon + _mask(value) if is_hidden else kept
 
 

@@ -111,6 +111,7 @@ def test_raw_identifier_comes_before_the_rules_of_numbers_and_after_those_of_nee
 def test_no_raw_identifier_survives_in_any_output(
     fields: dict[str, Any], raw: str, policy: IdentifierPolicy, field: str, spoil: dict, form: str
 ) -> None:
+    assume(set(raw) - set("0x.:-+ "))  # `0.0.0.0` is its own mask
     told = fields | spoil | {field: [raw] if form == "array" else raw}
     text = json.dumps(told, ensure_ascii=form == "escaped")
     text = {
@@ -118,8 +119,8 @@ def test_no_raw_identifier_survives_in_any_output(
         "cut": text[:-1],
         "single": text.replace('"', "'"),
     }.get(form, text)
-    without = shown_of(judge_under(policy, json.dumps(fields | spoil | {field: "u_1"})))
-    assume(raw.strip() not in without)
+    without = shown_of(judge_under(policy, json.dumps(fields | spoil | {field: "u_1"}), line()))
+    assume(raw.strip() not in without)  # a number that another field says anyway proves nothing
     shown = shown_of(judge_under(policy, text, line()))
     assert raw.strip() not in shown
     assert form in {"twice", "cut", "single", "array"} or spoil or policy is HASH or (
