@@ -73,7 +73,7 @@ def _naming_a_full_disk(home: Path) -> Generator[None]:
     try:
         yield
     except Exception as exc:
-        free_bytes = shutil.disk_usage(home).free
+        free_bytes = shutil.disk_usage(home).free if home.exists() else _NO_ROOM_BYTES
         if free_bytes < _NO_ROOM_BYTES:
             raise DiskFullError(home, free_bytes) from exc
         raise

@@ -58,8 +58,11 @@ def _locked(home: PipelineHome, *, seconds: float) -> Iterator[None]:
         con.execute("BEGIN IMMEDIATE")
         release = threading.Timer(seconds, con.rollback)
         release.start()
-        yield
-        release.join()
+        try:
+            yield
+        finally:
+            release.cancel()
+            con.rollback()
 
 
 def test_full_disk_publishes_nothing_and_the_next_run_with_room_takes_all(

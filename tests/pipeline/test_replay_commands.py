@@ -76,7 +76,9 @@ def test_quarantine_lists_rules_with_counts_and_samples(filled: PipelineHome) ->
     assert (strict["first_at"], strict["last_at"]) == (
         "2025-03-10T12:00:00+00:00", "2025-03-11T13:00:00+00:00"
     )  # fmt: skip
-    assert malformed["meaning"] == "The line is no JSON by RFC 8259, or no UTF-8."
+    assert (
+        malformed["meaning"] == "The line is no JSON by RFC 8259, no UTF-8, or longer than 64 MiB."
+    )
     assert [(one["file"], one["line_number"]) for one in malformed["samples"]] == [
         ("1/a.jsonl", 32), ("0/a.jsonl", 32)
     ]  # fmt: skip
