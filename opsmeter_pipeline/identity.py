@@ -95,7 +95,7 @@ def identify_batches(
 
     A replayed line that is an event and reads as it did stays one, with its number; the others
     are judged after all of those. So a line that leaves quarantine takes no event's place, and it
-    does not matter which batches are replayed together (ADR 0012).
+    does not matter which batches are replayed together (ADR 0010).
 
     Args:
         candidates: as for `identify`, and `batch`: the order of the batches.

@@ -3,7 +3,7 @@
 `find_shape` judges a `tenantId` or `userId`, which must be an opaque token; add a shape to
 `SHAPES` and `_FINDERS`. What to look for inside other texts stands in `contract.personal`.
 A shape is precise rather than complete: `ann`, `ann_lee` and `u_4915112345678` look like tokens
-and pass (ADR 0011 says what else does).
+and pass (ADR 0009 says what else does).
 """
 
 import html

@@ -3,7 +3,7 @@
 Both are written anew at each start, so that a home made by an older version keeps working. One
 publishing run at a time is the queue's limit: batches follow each other, and a backfill of many
 days does not starve the machine. The second slot is for the job `quality`, which only reads, so
-that what lands does not wait for it (ADR 0010).
+that what lands does not wait for it (ADR 0008).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Great Expectations on the warehouse: judges suites of promises and writes Data Docs (ADR 0010).
+"""Great Expectations on the warehouse: judges suites of promises and writes Data Docs (ADR 0008).
 
 The only place that imports Great Expectations, and only when asked: it takes seconds. Expectations
 run as SQL in DuckDB, on one snapshot of the lake attached read-only. What is promised stands in

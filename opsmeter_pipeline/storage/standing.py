@@ -2,7 +2,7 @@
 
 Identity asks what is published some seconds before the publishing transaction. Two runs with
 different lines of one id would both find the id free; the later one is refused here and judged
-again (ADR 0012). What was read is staged by `storage.ledger.read_known_events`.
+again (ADR 0010). What was read is staged by `storage.ledger.read_known_events`.
 """
 
 from collections.abc import Sequence
