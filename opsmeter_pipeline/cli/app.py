@@ -7,6 +7,7 @@ everything for a person to watch goes to standard error.
 
 import atexit
 import gc
+import io
 import json
 import math
 import os
@@ -69,7 +70,16 @@ def main() -> None:
         sys.exit(2)
     except OpsmeterError as exc:
         err.print(f"[red]failed:[/red] {escape(str(exc))}", soft_wrap=True)
+        _drop_unwritable_output()
         sys.exit(1)
+
+
+def _drop_unwritable_output() -> None:
+    """Let go of output that a full disk refuses: Python would exit with 120 over it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = io.StringIO()
 
 
 def print_json(document: object) -> None:
