@@ -7,7 +7,6 @@ everything for a person to watch goes to standard error.
 
 import atexit
 import gc
-import io
 import json
 import math
 import os
@@ -59,6 +58,7 @@ err = Console(stderr=True, highlight=False)
 def main() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
     os.umask(0o077)  # what any command and its children create is its owner's alone
+    own = (os.dup(1), os.dup(2))
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
     from opsmeter_pipeline.cli.commands import app
@@ -69,17 +69,19 @@ def main() -> None:
         err.print(f"[red]error:[/red] {escape(str(exc))}", soft_wrap=True)
         sys.exit(2)
     except OpsmeterError as exc:
+        _take_back_output(own)
         err.print(f"[red]failed:[/red] {escape(str(exc))}", soft_wrap=True)
-        _drop_unwritable_output()
         sys.exit(1)
 
 
-def _drop_unwritable_output() -> None:
-    """Let go of output that a full disk refuses: Python would exit with 120 over it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = io.StringIO()
+def _take_back_output(own: tuple[int, int]) -> None:
+    """Point standard output and error where they pointed at the start.
+
+    Dagster sends a step's output to a file; when the disk is full it may leave it so, and neither
+    our message nor the last flush would get through.
+    """
+    for number, stream in zip(own, (1, 2), strict=True):
+        os.dup2(number, stream)
 
 
 def print_json(document: object) -> None:
