@@ -28,6 +28,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
+from opsmeter_pipeline.settings import keep_files_private
 
 Home = Annotated[
     Path | None, typer.Option("--home", help="Home folder; else OPSMETER_HOME, else .opsmeter.")
@@ -57,7 +58,7 @@ err = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
-    os.umask(0o077)  # what any command and its children create is its owner's alone
+    keep_files_private()
     own = (os.dup(1), os.dup(2))
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed

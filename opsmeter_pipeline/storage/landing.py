@@ -24,12 +24,12 @@ from opsmeter_pipeline.model.errors import (
 from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
 from opsmeter_pipeline.storage.records import DAMAGE, describe_damage, read_json_lines
 from opsmeter_pipeline.storage.window import Window
+from opsmeter_pipeline.tracking.manifests import SUFFIX as MANIFEST_SUFFIX
 
 _BLOCK_BYTES = 1 << 20
 _BOM = (b"\xef\xbb\xbf",)
 _LINE_ENDS = (b"\r\n", b"\n")
-_MANIFEST_ENDING = ".manifest.json"
-_IGNORED_ENDINGS = (".tmp", _MANIFEST_ENDING)
+_IGNORED_ENDINGS = (".tmp", MANIFEST_SUFFIX)
 
 
 class Damage(NamedTuple):
@@ -78,7 +78,7 @@ class Landing:
             for file, info in sorted(files.items())
             if not any(part.startswith(".") for part in file.split("/"))
         ]
-        self.manifests = [one for one in shown if one.file.endswith(_MANIFEST_ENDING)]
+        self.manifests = [one for one in shown if one.file.endswith(MANIFEST_SUFFIX)]
         return [one for one in shown if not one.file.endswith(_IGNORED_ENDINGS)]
 
     def whole_lines_end(self, candidate: Candidate, *, limit_bytes: int, is_settled: bool) -> int:
@@ -125,7 +125,7 @@ class Landing:
             return None
         return window.hexdigest() if window.left == 0 else None
 
-    def read_whole(self, file: str) -> bytes:
+    def read_head(self, file: str) -> bytes:
         """Return the first megabyte of a file: all of one that is no telemetry."""
         with self._open(file) as source:
             return source.read(_BLOCK_BYTES)

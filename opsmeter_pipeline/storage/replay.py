@@ -12,7 +12,7 @@ from opsmeter_pipeline.model.landed import LandedFile, Slice
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.ledger import read_slices_landed_on, read_taken
-from opsmeter_pipeline.storage.survey import RunPlan
+from opsmeter_pipeline.storage.survey import RunPlan, find_unreadable
 
 
 def plan_replay(landing: Landing, lake: Lake, *, day: date, batch_ids: Sequence[str]) -> RunPlan:
@@ -65,8 +65,7 @@ def _prove(landing: Landing, landed: LandedFile, one: Slice) -> Finding | None:
     try:
         checksum = landing.checksum(one.file, one.byte_start, one.byte_end)
     except OSError as exc:
-        why = f"it cannot be opened ({exc.strerror or exc}). Let this user read it."
-        return Finding(landed, "unreadable", why)
+        return find_unreadable(landed, exc)
     return None if checksum == one.checksum else Finding(landed, "changed", _CHANGED)
 
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from opsmeter_pipeline.landing import Candidate, Finding, find_candidates, plan_batch
 from opsmeter_pipeline.model.clock import ingest_day
-from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.landed import LandedFile, Slice
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -73,11 +73,16 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
             known = taken.get(one.landed.file)
             if known and known.finding == "unreadable" and known.looks_like(one.landed):
                 continue
-            why = f"it cannot be opened ({exc.strerror or exc}). Let this user read it."
-            findings.append(Finding(one.landed, "unreadable", why))
+            findings.append(find_unreadable(one.landed, exc))
         else:
             measured.append((one, end))
     return Survey(now, measured, findings)
+
+
+def find_unreadable(landed: LandedFile, error: OSError) -> Finding:
+    """Return the finding for a file that this user cannot open."""
+    why = f"it cannot be opened ({error.strerror or error}). Let this user read it."
+    return Finding(landed, "unreadable", why)
 
 
 def plan_run(

@@ -95,7 +95,7 @@ def test_the_lines_are_one_query_away(deployed) -> None:
 def test_every_check_says_a_query_that_runs(deployed, check: str) -> None:
     home, checks = deployed
     sql = checks[check].metadata["query"].value.removeprefix('opsmeter query "').removesuffix('"')
-    home.resource.lake.query(sql)
+    assert home.resource.lake.query(sql).columns
 
 
 def test_every_line_stands_in_the_counts(deployed) -> None:
