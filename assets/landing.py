@@ -7,14 +7,13 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import LANDING_FINDINGS, LISTED
+from opsmeter_pipeline.model.tables import LANDING_FINDINGS
 from opsmeter_pipeline.orchestration.instance import is_over
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.storage.replay import plan_replay
-from opsmeter_pipeline.storage.survey import plan_run
+from opsmeter_pipeline.storage.plan import plan_replay, plan_run
 
 
 @dg.asset(
@@ -57,7 +56,6 @@ def landed_slices(
     staging = home.staging(context.run.run_id)
     staging.write_slices(plan.slices)
     staging.write("findings", findings)
-    staging.write("listed_manifests", pl.DataFrame(map(vars, landing.manifests), schema=LISTED))
     staging.write(
         "replayed", pl.DataFrame({"batch_id": plan.replayed}, schema={"batch_id": pl.String})
     )

@@ -80,7 +80,7 @@ def batch_ledger(
             group="publish",
             deps=[
                 *("batch_ledger", "cube_sums", "judged_quarantine", "priced_events"),
-                *("looked_manifests", "tracking_counts"),
+                "tracking_counts",
             ],
         )
         for table in _PUBLISHED
@@ -104,7 +104,7 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
             INGEST_FILES: [staging.path("ledger/ingest_files")],
             MOVED_LINES: [staging.path("ledger/moved_lines")],
             LANDING_FINDINGS: [staging.path("ledger/landing_findings")],
-            MANIFESTS: [staging.path("manifests")],
+            MANIFESTS: [staging.path("tracking/manifests")],
             **{table: [staging.path(f"cubes/{table.name}")] for table in CUBES},
             **{table: [staging.path(f"tracking/{table.name}")] for table in TRACKING},
         },

@@ -6,18 +6,16 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.landed import LandedFile
 from opsmeter_pipeline.model.tables import (
     FIELD_PRESENCE_HOURLY,
     MANIFESTS,
     QUARANTINE,
     TRACKING_HOURLY,
 )
-from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.storage.tracking import find_manifests_to_look_at, look_at_manifest
+from opsmeter_pipeline.storage.tracking import look_at_manifests
 from opsmeter_pipeline.tracking.counts import (
     build_presence,
     build_tracking,
@@ -34,12 +32,13 @@ from opsmeter_pipeline.tracking.counts import (
 def tracking_counts(
     context: dg.AssetExecutionContext, home: HomeResource
 ) -> dg.MaterializeResult[Any]:
-    """The rows this run adds to `tracking_hourly` and `field_presence_hourly`, staged.
+    """The rows this run adds to `tracking_hourly`, `field_presence_hourly` and `manifests`, staged.
 
     Counts of lines by source, landing hour, endpoint and rule, and of the fields they had. The
     checks that look for dropped lines and common mistakes read nothing else of the telemetry.
+    Manifests are looked at when they are new or changed, or when the run takes their files.
     """
-    staging = home.staging(context.run.run_id)
+    staging, now = home.staging(context.run.run_id), utc_now()
     slices = staging.read_slices()
     kept, present = (staging.scan_parts(name).collect() for name in ("kept", "present"))
     refused = count_refused(pl.concat(
@@ -48,35 +47,9 @@ def tracking_counts(
     rows = {
         TRACKING_HOURLY: build_tracking(kept, refused, slices),
         FIELD_PRESENCE_HOURLY: build_presence(kept, present, slices),
+        MANIFESTS: look_at_manifests(home.landing_files(), home.lake, slices=slices, now=now),
     }
     for table, frame in rows.items():
         staging.write(f"tracking/{table.name}", frame)
     figures = {table.name: frame.height for table, frame in rows.items()}
     return dg.MaterializeResult(metadata=rows_metadata(sum(figures.values()), figures))
-
-
-@dg.asset(
-    deps=[LANDED_SLICES],
-    partitions_def=INGEST_DAYS,
-    group_name="tracking",
-    kinds={"file", "json"},
-)
-def looked_manifests(
-    context: dg.AssetExecutionContext, home: HomeResource
-) -> dg.MaterializeResult[Any]:
-    """The rows this run adds to `manifests`, staged: what producers say they sent.
-
-    Looks at manifests that are new or changed, and at those of the files this run takes. A file
-    whose manifest tells a checksum is read once more.
-    """
-    staging, now = home.staging(context.run.run_id), utc_now()
-    listed = [LandedFile(**row) for row in staging.read("listed_manifests").iter_rows(named=True)]
-    taken = {one.file for one in staging.read_slices()}
-    landing = home.landing_files()
-    looks = [
-        look_at_manifest(landing, manifest, now=now)
-        for manifest in find_manifests_to_look_at(home.lake, listed, taken=taken)
-    ]
-    staging.write("manifests", pl.DataFrame(looks, schema=MANIFESTS.schema))
-    unusable = sum(look["problem"] is not None for look in looks)
-    return dg.MaterializeResult(metadata=rows_metadata(len(looks), {"unusable": unusable}))

@@ -8,7 +8,6 @@ from datetime import datetime
 
 import polars as pl
 
-from opsmeter_pipeline.contract.rules import RULES
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import TRACKING_HOURLY
 from opsmeter_pipeline.model.verdict import Verdict
@@ -17,8 +16,6 @@ from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.tracking import read_counts, read_landings, read_looks
 from opsmeter_pipeline.tracking.manifests import judge_manifests
 from opsmeter_pipeline.tracking.mistakes import (
-    RAW_IDENTIFIER,
-    count_exposed,
     judge_production_mix,
     judge_prompt_versions,
     judge_raw_identifiers,
@@ -42,11 +39,6 @@ _DESCRIPTIONS = {
     "production_mix": "No test, demo, staging or dev traffic is counted as production.",
 }
 
-_IDS = """
-    SELECT DISTINCT tenant_id, user_id FROM users_daily
-    WHERE day > (SELECT max(day) FROM users_daily) - 7
-"""
-
 
 def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     counts, presence = read_counts(home.lake, run_id, window=SHIFT_LIMITS.window)
@@ -61,15 +53,9 @@ def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
         "manifest_counts": judge_manifests(read_looks(home.lake), now=now),
         "endpoint_tags": judge_endpoint_tags(counts),
         "prompt_versions": judge_prompt_versions(counts),
-        "raw_identifiers": judge_raw_identifiers(counts, _count_exposed(home)),
+        "raw_identifiers": judge_raw_identifiers(counts),
         "production_mix": judge_production_mix(counts),
     }
-
-
-def _count_exposed(home: HomeResource) -> dict[str, int]:
-    """Return how many ids of the last days a rule of today would refuse, by column."""
-    holds = next((rule.holds for rule in RULES if rule.name == RAW_IDENTIFIER), None)
-    return {} if holds is None else count_exposed(home.lake.read(_IDS), holds)
 
 
 tracking_checks = build_checks(

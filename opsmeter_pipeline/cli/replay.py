@@ -1,7 +1,7 @@
 """`opsmeter replay`: quarantined lines again through today's contract, from their own files.
 
 One run of the job per ingest day, each replaying the batches that hold such lines, whole. What a
-run may take of them is decided in `storage.replay`; what moved is in `moved_lines`.
+run may take of them is decided in `storage.plan`; what moved is in `moved_lines`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,8 @@ from opsmeter_pipeline.orchestration.jobs import take_batches
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings, read_claim
 from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.plan import read_slices_of_batches
+from opsmeter_pipeline.storage.proof import find_unprovable
 from opsmeter_pipeline.storage.quarantined import (
     Choice,
     count_moved,
@@ -29,7 +31,6 @@ from opsmeter_pipeline.storage.quarantined import (
     find_batches,
     read_left,
 )
-from opsmeter_pipeline.storage.replay import find_unprovable, read_slices_of_batches
 
 Batches = Mapping[date, Sequence[str]]
 _NOTHING = "Nothing to replay: no such line is in quarantine."

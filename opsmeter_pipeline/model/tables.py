@@ -149,9 +149,6 @@ INGEST_FILES = Table(
 SLICE_SCHEMA = {name: INGEST_FILES.schema.get(name, INSTANT) for name in Slice.__annotations__}
 """The Polars schema of a plan: one row per `model.landed.Slice`."""
 
-LISTED = {"file": pl.String(), "size_bytes": pl.Int64(), "modified_at": INSTANT}
-"""The Polars schema of listed files: one row per `model.landed.LandedFile`."""
-
 LANDING_FINDINGS = Table(
     "landing_findings",
     "One thing found in the landing that could not be taken as it was; a log.",

@@ -21,23 +21,14 @@ _MONEY = "DECIMAL(38,18)"
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank", "unpriced_events", "cost_usd")
 
 
-def _unknown_batch(table: str) -> Promise:
-    unknown = f"NOT EXISTS (SELECT 1 FROM ingest_batches b WHERE b.batch_id = {table}.batch_id)"
+def _refers(table: str, ledger: str, keys: str = "batch_id") -> Promise:
+    """Return the promise that a row's keys stand in a table of the ledger."""
+    same = " AND ".join(f"l.{key} = {table}.{key}" for key in keys.split(", "))
     return promise_query(
         "references",
-        "batch_id stands in ingest_batches.",
-        query=f"SELECT batch_id, count(*) AS n_rows FROM {table} WHERE {unknown} "
-        f"GROUP BY ALL ORDER BY ALL",
-    )
-
-
-def _unknown_file(table: str) -> Promise:
-    known = f"f.batch_id = {table}.batch_id AND f.file = {table}.file"
-    return promise_query(
-        "references",
-        "batch_id and file stand in ingest_files.",
-        query=f"SELECT batch_id, file, count(*) AS n_rows FROM {table} "
-        f"WHERE NOT EXISTS (SELECT 1 FROM ingest_files f WHERE {known}) GROUP BY ALL ORDER BY ALL",
+        f"{keys.replace(', ', ' and ')} stand{'' if ',' in keys else 's'} in {ledger}.",
+        query=f"SELECT {keys}, count(*) AS n_rows FROM {table} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {ledger} l WHERE {same}) GROUP BY ALL ORDER BY ALL",
     )
 
 
@@ -140,10 +131,10 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                     "(SELECT 1 FROM price_catalogue p WHERE p.price_id = events.price_id)",
                 ),
             ),
-            _unknown_file("events"),
+            _refers("events", "ingest_files", "batch_id, file"),
         ),
         "quarantine": (
-            _unknown_file("quarantine"),
+            _refers("quarantine", "ingest_files", "batch_id, file"),
             promise_query(
                 "grain",
                 "A line is event or quarantined, not both.",
@@ -183,7 +174,10 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 measures=("lines",),
             ),
         ),
-        "moved_lines": (_unknown_batch("moved_lines"), _unknown_file("moved_lines")),
+        "moved_lines": (
+            _refers("moved_lines", "ingest_batches"),
+            _refers("moved_lines", "ingest_files", "batch_id, file"),
+        ),
         ATTRIBUTION_HOURLY.name: (
             _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),
         ),
@@ -205,7 +199,7 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
 RELATIONS: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
     dict(_OWN)
     | {
-        table.name: (_unknown_batch(table.name), *_OWN.get(table.name, ()))
+        table.name: (_refers(table.name, "ingest_batches"), *_OWN.get(table.name, ()))
         for table in BATCH_TABLES
         if table is not INGEST_BATCHES
     }

@@ -44,15 +44,11 @@ class Landing:
 
     Args:
         root: a local folder or an address fsspec knows, such as `s3://bucket/prefix`.
-
-    Attributes:
-        manifests: what was listed last of `*.manifest.json`, which are no telemetry.
     """
 
     def __init__(self, root: str) -> None:
         """Point to the landing; nothing is opened."""
         self.root = root
-        self.manifests: list[LandedFile] = []
         try:
             self._fs, self._base = fsspec.core.url_to_fs(root)
         except (ImportError, ValueError) as exc:
@@ -64,22 +60,15 @@ class Landing:
         Raises:
             LandingMissingError: the folder does not exist.
         """
-        self._fs.invalidate_cache()
-        if not self._fs.isdir(self._base):
-            raise LandingMissingError(self.root)
-        found = self._fs.find(self._base, detail=True)
-        files = {
-            _show_name(path.removeprefix(self._base).lstrip("/")): info
-            for path, info in found.items()
-            if info["type"] == "file"  # a link to nothing is none
-        }
-        shown = [
-            LandedFile(file, info["size"], self._modified_at(info))
-            for file, info in sorted(files.items())
-            if not any(part.startswith(".") for part in file.split("/"))
-        ]
-        self.manifests = [one for one in shown if one.file.endswith(MANIFEST_SUFFIX)]
-        return [one for one in shown if not one.file.endswith(_IGNORED_ENDINGS)]
+        return [one for one in self._list_shown() if not one.file.endswith(_IGNORED_ENDINGS)]
+
+    def list_manifests(self) -> list[LandedFile]:
+        """Return all `*.manifest.json` that are not hidden, by path.
+
+        Raises:
+            LandingMissingError: the folder does not exist.
+        """
+        return [one for one in self._list_shown() if one.file.endswith(MANIFEST_SUFFIX)]
 
     def whole_lines_end(self, candidate: Candidate, *, limit_bytes: int, is_settled: bool) -> int:
         """Return the byte after the last whole line to take of a candidate.
@@ -185,6 +174,22 @@ class Landing:
         if one.checksum not in (None, window.hexdigest()):
             raise SliceChangedError(one.file, "its bytes are not those that were taken first")
         return window.hexdigest(), damage
+
+    def _list_shown(self) -> list[LandedFile]:
+        self._fs.invalidate_cache()
+        if not self._fs.isdir(self._base):
+            raise LandingMissingError(self.root)
+        found = self._fs.find(self._base, detail=True)
+        files = {
+            _show_name(path.removeprefix(self._base).lstrip("/")): info
+            for path, info in found.items()
+            if info["type"] == "file"  # a link to nothing is none
+        }
+        return [
+            LandedFile(file, info["size"], self._modified_at(info))
+            for file, info in sorted(files.items())
+            if not any(part.startswith(".") for part in file.split("/"))
+        ]
 
     def _open(self, file: str) -> IO[bytes]:
         return self._fs.open(f"{self._base}/{file}", "rb")

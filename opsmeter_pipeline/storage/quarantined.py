@@ -1,7 +1,7 @@
 """What lies in quarantine, by rule and file, and which batches a replay of it takes.
 
 Reading only. A line that moved out is in `moved_lines`; which of the batches can still be replayed
-is decided by `storage.replay` when the run looks at their files.
+is decided by `storage.plan` when the run looks at their files.
 """
 
 from collections.abc import Sequence

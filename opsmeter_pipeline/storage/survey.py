@@ -9,11 +9,11 @@ from datetime import date, datetime, timedelta
 
 from opsmeter_pipeline.landing import Candidate, Finding, find_candidates, plan_batch
 from opsmeter_pipeline.model.clock import ingest_day
-from opsmeter_pipeline.model.landed import LandedFile, Slice
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
-from opsmeter_pipeline.storage.ledger import read_slices_landed_on, read_slices_of, read_taken
+from opsmeter_pipeline.storage.ledger import read_taken
+from opsmeter_pipeline.storage.proof import find_unreadable
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,6 @@ class Survey:
         return ingest_day(self.now) if is_waiting else None
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """What one run takes.
-
-    Attributes:
-        slices: replayed slices first, in the order in which they were taken; then the new batch.
-        findings: what of the landing cannot be taken.
-        replayed: batches that are in the warehouse and will be replaced.
-        missing: files of the day that are gone, so that their batches stay as they are.
-    """
-
-    slices: list[Slice]
-    findings: list[Finding]
-    replayed: list[str]
-    missing: list[str]
-
-
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
     """Return what waits in the landing, without reading more than the ends of growing files."""
     taken = read_taken(lake)
@@ -79,86 +62,7 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
     return Survey(now, measured, findings)
 
 
-def find_unreadable(landed: LandedFile, error: OSError) -> Finding:
-    """Return the finding for a file that this user cannot open."""
-    why = f"it cannot be opened ({error.strerror or error}). Let this user read it."
-    return Finding(landed, "unreadable", why)
-
-
-def plan_run(
-    landing: Landing,
-    lake: Lake,
-    *,
-    settings: Settings,
-    now: datetime,
-    day: date,
-    replay: bool,
-    batch_id: str,
-) -> RunPlan:
-    """Return what a run of one ingest day takes: a new batch, and on replay the day's old ones."""
-    survey = survey_landing(landing, lake, settings=settings, now=now)
-    provable, findings = _prove_unchanged(survey, landing, lake)
-    new = plan_batch(
-        provable, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
-    )
-    if not replay:
-        return RunPlan(new, findings, [], [])
-    old, missing = _find_replayable(landing, read_slices_landed_on(lake, day))
-    return RunPlan(old + new, findings, sorted({one.batch_id for one in old}), missing)
-
-
-def _prove_unchanged(
-    survey: Survey, landing: Landing, lake: Lake
-) -> tuple[list[tuple[Candidate, int]], list[Finding]]:
-    """Return the candidates that may be taken, and findings for those that may not.
-
-    Of a file that was taken before, only a plain `.jsonl` may go on, and only if the bytes that
-    were taken are still what they were.
-    """
-    good: list[tuple[Candidate, int]] = []
-    findings = list(survey.findings)
-    for candidate, end in survey.measured:
-        size = candidate.landed.size_bytes
-        if not candidate.is_known:
-            good.append((candidate, end))
-        elif not _is_same(landing, read_slices_of(lake, candidate.landed.file)):
-            findings.append(Finding(candidate.landed, "changed", _CHANGED))
-        elif size == candidate.byte_start:
-            findings.append(Finding(candidate.landed, "touched", _TOUCHED))
-        elif candidate.format == "jsonl":
-            good.append((candidate, end))
-        else:
-            findings.append(Finding(candidate.landed, "changed", _CHANGED))
-    return good, findings
-
-
-def _find_replayable(landing: Landing, slices: list[Slice]) -> tuple[list[Slice], list[str]]:
-    """Return the slices of those batches whose files are all still there, and the files missing.
-
-    A batch is replayed whole or left as it is, so that a file that retention has removed from
-    the landing does not take its published events with it.
-    """
-    here = {landed.file: landed.size_bytes for landed in landing.list_files()}
-    missing = [one for one in slices if here.get(one.file, -1) < one.byte_end]
-    spoiled = {one.batch_id for one in missing}
-    kept = [one for one in slices if one.batch_id not in spoiled]
-    return kept, sorted({one.file for one in missing})
-
-
-def _is_same(landing: Landing, slices: list[Slice]) -> bool:
-    return all(
-        landing.checksum(one.file, one.byte_start, one.byte_end) == one.checksum for one in slices
-    )
-
-
 def _needs_proof(candidate: Candidate, end: int) -> bool:
     """Whether a known file must be looked into although it has no whole new line."""
     is_growing = candidate.format == "jsonl" and candidate.landed.size_bytes > end
     return candidate.is_known and not is_growing
-
-
-_CHANGED = (
-    "it was taken before and its content is no longer the same; only a plain .jsonl may grow. "
-    "Restore it, or land the new content under a new name."
-)
-_TOUCHED = "its modification time changed, its content did not; nothing to do."

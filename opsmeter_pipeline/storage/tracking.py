@@ -4,7 +4,7 @@ Reading only, each a query over counts and the ledger, never over events or quar
 judged stands in the `tracking` stage.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from opsmeter_pipeline.model.columns import INSTANT, Table
-from opsmeter_pipeline.model.landed import LandedFile
+from opsmeter_pipeline.model.landed import LandedFile, Slice
 from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, MANIFESTS, TRACKING_HOURLY
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -127,30 +127,36 @@ def read_looks(lake: Lake) -> pl.DataFrame:
     return lake.read(_LOOKS)
 
 
-def find_manifests_to_look_at(
-    lake: Lake, listed: Sequence[LandedFile], *, taken: Collection[str]
-) -> list[LandedFile]:
-    """Return the manifests that are new or changed, or whose file this run takes.
+def look_at_manifests(
+    landing: Landing, lake: Lake, *, slices: Sequence[Slice], now: datetime
+) -> pl.DataFrame:
+    """Return rows of `manifests`: what producers say they sent, and what their files sum up to.
+
+    Looked at are the manifests that are new or changed, and those of files a run takes. A file
+    whose manifest tells a checksum is read once more.
 
     Args:
-        lake: the warehouse.
-        listed: all manifests of the landing.
-        taken: the files of the run.
+        landing: where the manifests are.
+        lake: the warehouse, which knows those that were looked at.
+        slices: what the run takes.
+        now: when this is done (UTC).
     """
-    if not listed:
-        return []
-    rows = lake.read("SELECT DISTINCT file, size_bytes, modified_at FROM manifests").rows()
-    known = set(rows)
-    return [
-        one
+    listed = landing.list_manifests()
+    known: set[tuple[object, ...]] = set()
+    if listed:
+        sql = "SELECT DISTINCT file, size_bytes, modified_at FROM manifests"
+        known = set(lake.read(sql).rows())
+    taken = {one.file for one in slices}
+    looks = [
+        _look_at(landing, one, now=now)
         for one in listed
         if (file := one.file.removesuffix(SUFFIX)) in taken
         or (file, one.size_bytes, one.modified_at) not in known
     ]
+    return pl.DataFrame(looks, schema=MANIFESTS.schema)
 
 
-def look_at_manifest(landing: Landing, manifest: LandedFile, *, now: datetime) -> dict[str, Any]:
-    """Return a row of `manifests`: what a manifest says, and what its file sums up to now."""
+def _look_at(landing: Landing, manifest: LandedFile, *, now: datetime) -> dict[str, Any]:
     file = manifest.file.removesuffix(SUFFIX)
     try:
         told = read_manifest(landing.read_head(manifest.file))

@@ -4,7 +4,6 @@ Each verdict names the producers and the fix. Mistakes in endpoint tags stand in
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -65,13 +64,11 @@ def judge_prompt_versions(counts: pl.DataFrame, limits: MistakeLimits = MISTAKE_
     )
 
 
-def judge_raw_identifiers(counts: pl.DataFrame, exposed: Mapping[str, int]) -> Verdict:
-    """Return whether no judged line was refused for a raw identifier, and no event holds one.
+def judge_raw_identifiers(counts: pl.DataFrame) -> Verdict:
+    """Return whether no judged line was refused for a raw identifier.
 
     Args:
         counts: `source`, `endpoint_tag`, `rule`, `field`, `judged_lines`.
-        exposed: how many different ids in the warehouse the contract would refuse today, by
-            column; such lines were taken before it did.
     """
     refused = (
         counts.filter(pl.col("rule") == RAW_IDENTIFIER, pl.col("judged_lines") > 0)
@@ -79,45 +76,13 @@ def judge_raw_identifiers(counts: pl.DataFrame, exposed: Mapping[str, int]) -> V
         .agg(pl.col("judged_lines").sum().alias("lines"))
         .sort("lines", "source", "endpoint_tag", "field", descending=[True, *[False] * 3])
     )
-    kept = [{"column": name, "ids_in_events": ids} for name, ids in exposed.items() if ids]
-    verdict = _verdict(
+    return _verdict(
         refused,
         good="No line holds an identifier of a person in the clear.",
         bad="send identifiers in the clear; their lines are quarantined. Hash userId and tenantId "
         "with a key (HMAC) before sending, then send the lines again.",
         query="SELECT file, line_number, detail FROM quarantine WHERE rule = 'raw_identifier'",
     )
-    if not kept:
-        return verdict
-    return Verdict(
-        passed=False,
-        summary=f"Events hold ids the contract would refuse today ({len(kept)} columns): replay "
-        f"their days, so that they are quarantined. {'' if verdict.passed else verdict.summary}",
-        figures=verdict.figures,
-        culprits=[*kept, *verdict.culprits][:SAMPLE_ROWS],
-    )
-
-
-def count_exposed(ids: pl.DataFrame, holds: pl.Expr) -> dict[str, int]:
-    """Return how many different ids break a rule of the contract, by column.
-
-    Each column is asked alone, with null in the rule's others; what cannot be asked like that, or
-    is unknown then, is not counted.
-
-    Args:
-        ids: columns of identifiers.
-        holds: the rule on the contract's typed columns.
-    """
-    exposed: dict[str, int] = {}
-    for name in ids.columns:
-        others = [pl.lit(None, pl.Categorical).alias(one) for one in holds.meta.root_names()
-                  if one != name]  # fmt: skip
-        values = ids.select(pl.col(name).unique().cast(pl.Categorical)).with_columns(*others)
-        try:
-            exposed[name] = values.filter(~holds).height
-        except pl.exceptions.PolarsError:
-            continue
-    return exposed
 
 
 def judge_production_mix(counts: pl.DataFrame, limits: MistakeLimits = MISTAKE_LIMITS) -> Verdict:

@@ -17,6 +17,9 @@ from tests.pipeline.support import (
     without_clocks,
 )
 
+_FOUND = "SELECT file, finding FROM landing_findings"
+_REPLAYED = "SELECT replayed_at IS NOT NULL FROM ingest_batches ORDER BY taken_at"
+
 
 @pytest.fixture
 def two_batches(home: PipelineHome) -> PipelineHome:
@@ -57,30 +60,32 @@ def test_a_backfill_gives_the_same_tables_again(two_batches: PipelineHome) -> No
     assert_balanced(home)
 
 
-def test_a_batch_whose_file_is_gone_is_left_as_it_was(two_batches: PipelineHome) -> None:
+def test_a_batch_whose_file_is_gone_is_left_as_it_was_and_says_so(
+    two_batches: PipelineHome,
+) -> None:
     home, before = two_batches, without_clocks(two_batches)
     (home.landing / "a.jsonl").unlink()
     result = home.run(DAY, replay=True)
     assert result.success, failure_of(result)
-    assert without_clocks(home) == before
-    assert home.rows("SELECT replayed_at IS NOT NULL FROM ingest_batches ORDER BY taken_at") == [
-        (False,), (True,), (False,)
-    ]  # fmt: skip
+    assert home.rows(_FOUND) == [("a.jsonl", "gone")]
+    after = without_clocks(home)
+    assert after | {"landing_findings": []} == before | {"landing_findings": []}
+    assert home.rows(_REPLAYED) == [(False,), (True,), (False,)]
     assert_balanced(home)
 
 
-def test_a_backfill_of_a_changed_file_fails_and_publishes_nothing(
-    two_batches: PipelineHome,
-) -> None:
-    home, before = two_batches, snapshot(two_batches)
+def test_a_changed_file_costs_its_own_batch_and_no_other(two_batches: PipelineHome) -> None:
+    home, before = two_batches, without_clocks(two_batches)
     path = home.landing / "a.jsonl"
     edited = path.read_bytes().replace(b'"t1"', b'"t9"')
     assert len(edited) == path.stat().st_size
     home.land("a.jsonl", edited)
     result = home.run(DAY, replay=True)
-    assert not result.success
-    assert "its bytes are not those that were taken first" in failure_of(result)
-    assert snapshot(home) == before
+    assert result.success, failure_of(result)
+    assert home.rows(_FOUND) == [("a.jsonl", "changed")]
+    after = without_clocks(home)
+    assert after | {"landing_findings": []} == before | {"landing_findings": []}
+    assert home.rows(_REPLAYED) == [(False,), (True,), (False,)]
 
 
 def test_todays_contract_judges_a_replayed_line_by_the_clock_of_its_first_taking(
@@ -101,10 +106,11 @@ def test_a_backfill_of_a_day_whose_files_are_all_gone_changes_nothing(home: Pipe
     home.take_all()
     before = snapshot(home)
     (home.landing / "a.jsonl").unlink()
-    for replay in (True, False):
+    for replay in (True, True, False):
         result = home.run(DAY, replay=replay)
         assert result.success, failure_of(result)
-        assert snapshot(home) == before
+    assert home.rows(_FOUND) == [("a.jsonl", "gone")]
+    assert snapshot(home) | {"landing_findings": []} == before
 
 
 def test_the_batch_that_came_first_stays_first_in_a_backfill(home: PipelineHome) -> None:

@@ -35,7 +35,6 @@ ASSET_KEYS = [
     "landed_slices",
     "landing_findings",
     "latency_hourly",
-    "looked_manifests",
     "manifests",
     "model_resolutions",
     "moved_lines",
