@@ -9,13 +9,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
 import pytest
 
+from tests.pipeline.search import contents, read, spellings
 from tests.pipeline.support import (
     NOON,
     PipelineHome,
@@ -135,10 +135,10 @@ def test_no_raw_identifier_is_in_any_byte_that_is_kept_or_said(taken: tuple[Path
     home, said = taken
     assert list((home / "staging").rglob("*.arrow"))
     assert list((home / "warehouse").rglob("*.parquet"))
-    wanted = {one for raw in (*RAW, IN_TEXTS, *IN_EXTRA, KEY) for one in _spellings(raw)}
+    wanted = {one for raw in (*RAW, IN_TEXTS, *IN_EXTRA, KEY) for one in spellings(raw)}
     found = [
         (place, one)
-        for place, content in [("said", said.encode()), *_contents(home)]
+        for place, content in [("said", said.encode()), *contents(home)]
         for one in wanted
         if one in content
     ]
@@ -154,9 +154,9 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
         base.execute("CREATE TABLE t (x)")
         base.execute("INSERT INTO t VALUES (?)", [json.dumps(raw)])
     (tmp_path / "d.log").write_text(f"name={quote(raw)}")
-    wanted = _spellings(raw)
+    wanted = spellings(raw)
     for path in tmp_path.iterdir():
-        assert any(one in content for _, content in _read(path) for one in wanted), path
+        assert any(one in content for _, content in read(path) for one in wanted), path
 
 
 def test_everything_in_the_home_is_its_owners_only(taken: tuple[Path, str]) -> None:
@@ -215,46 +215,3 @@ def test_a_replayed_batch_gets_the_same_hashes(
     assert home.value("SELECT count(*) FROM events WHERE starts_with(user_id, 'h_')") > 0
     assert home.run(replay=True).success
     assert without_clocks(home) == before
-
-
-def _spellings(raw: str) -> set[bytes]:
-    texts = {
-        raw,
-        json.dumps(raw)[1:-1],
-        quote(raw),
-        quote(raw, safe="@+"),
-        raw.replace("@", r"\u0040"),
-    }
-    return {text.encode() for text in texts} | {raw.encode("utf-16-le")}
-
-
-def _contents(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield all that is kept but for the landing, which is the producers'."""
-    for path in sorted(home.rglob("*")):
-        yield str(path), str(path.relative_to(home)).encode()
-        if path.is_file() and home / "landing" not in path.parents:
-            yield from ((f"{path}: {what}", content) for what, content in _read(path))
-
-
-def _read(path: Path) -> Iterator[tuple[str, bytes]]:
-    content = path.read_bytes()
-    yield "bytes", content
-    if content[:4] == b"PAR1":
-        yield "rows", _dump(pl.read_parquet(path, glob=False).rows())
-    elif content[:6] == b"ARROW1":
-        yield "rows", _dump(pl.read_ipc(path).rows())
-    elif content[:6] == b"SQLite":
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as base:
-            base.text_factory = bytes
-            names = base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            for (name,) in names:
-                rows = base.execute(f'SELECT * FROM "{name.decode()}"').fetchall()
-                yield name.decode(), b"\n".join(_flat(cell) for row in rows for cell in row)
-
-
-def _flat(cell: object) -> bytes:
-    return cell if isinstance(cell, bytes) else str(cell).encode()
-
-
-def _dump(rows: list[tuple[object, ...]]) -> bytes:
-    return "\n".join(str(cell) for row in rows for cell in row).encode()

@@ -13,6 +13,7 @@ from subprocess import Popen
 import dagster as dg
 import pytest
 
+from tests.pipeline.search import contents, spellings
 from tests.pipeline.support import (
     DAY,
     PipelineHome,
@@ -24,6 +25,7 @@ from tests.pipeline.support import (
     without_clocks,
 )
 
+RAW = "anna.larsson@example.com"
 _BACKFILL = """
 mutation Backfill($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -81,9 +83,10 @@ def test_the_ui_answers_and_knows_the_project(up: Running) -> None:
 
 
 def test_a_file_that_lands_is_taken_within_a_minute(up: Running) -> None:
-    up.home.land("a.jsonl", jsonl(payload("a"), payload("b"), payload("a"), "{}"))
+    raw = payload("r", userId=RAW)
+    up.home.land("a.jsonl", jsonl(payload("a"), payload("b"), payload("a"), "{}", raw))
     _wait_for(lambda: _statuses(up) == ["SUCCESS"], seconds=60)
-    assert up.home.ledger("a.jsonl") == (4, 2, 1, 1, 0)
+    assert up.home.ledger("a.jsonl") == (5, 2, 1, 2, 0)
     assert up.home.value("SELECT count(visible_at) FROM ingest_batches") == 1
     assert_balanced(up.home)
 
@@ -105,6 +108,19 @@ def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running)
     _wait_for(lambda: _statuses(up) == ["SUCCESS", "SUCCESS"], seconds=120)
     assert up.home.value("SELECT count(replayed_at) FROM ingest_batches") == 1
     assert without_clocks(up.home) == before
+
+
+def test_a_replay_beside_it_and_a_file_landing_meanwhile_both_come_right(up: Running) -> None:
+    _wait_for(lambda: set(_statuses(up)) == {"SUCCESS"}, seconds=60)
+    runs = len(_statuses(up))
+    up.home.land("b.jsonl", jsonl(payload("a"), payload("c")))
+    code, out, err = run_opsmeter("replay", "--all", "--json", home=up.home.folder)
+    assert code == 0, err
+    assert json.loads(out)["moved"] == 0
+    _wait_for(lambda: _statuses(up).count("SUCCESS") >= runs + 2, seconds=60)
+    assert up.home.ledger("a.jsonl") == (5, 2, 1, 2, 0)
+    assert up.home.ledger("b.jsonl") == (2, 1, 1, 0, 0)
+    assert_balanced(up.home)
 
 
 def test_a_port_that_is_taken_is_wrong_usage_and_its_holder_is_named(
@@ -133,6 +149,18 @@ def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> 
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", up.port)) != 0
     assert _processes_of(up.home.folder) == []
+
+
+def test_no_raw_identifier_is_in_any_byte_that_it_kept(up: Running) -> None:
+    """Runs after the stop: logs of the daemon, of its runs and of the UI are all written."""
+    assert up.process.poll() == 0
+    assert up.home.rows("SELECT rule FROM quarantine ORDER BY 1") == [
+        ("missing_field",), ("raw_identifier",)
+    ]  # fmt: skip
+    places = [place for place, _ in contents(up.home.folder)]
+    assert any("dagster" in place and place.endswith("bytes") for place in places)
+    wanted = spellings(RAW)
+    assert [p for p, held in contents(up.home.folder) if any(one in held for one in wanted)] == []
 
 
 def _version(running: Running) -> bool:
