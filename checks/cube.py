@@ -1,24 +1,42 @@
-"""The cube stage's check: sums equal their events before anything is published."""
+"""The cube stage's checks: sums equal their events, by every dimension and in every view.
 
-from opsmeter_pipeline.cube import COMPARED, judge_sums
+Both block: nothing is published while a total depends on how it is cut. Judged in one step.
+"""
+
+import polars as pl
+
+from opsmeter_pipeline.cube import COMPARED, judge_dimensions, judge_sums, judge_views
 from opsmeter_pipeline.model.tables import CUBES
 from opsmeter_pipeline.model.verdict import Verdict
-from opsmeter_pipeline.orchestration.checks import build_check
+from opsmeter_pipeline.orchestration.checks import build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.audit import sum_views
+from opsmeter_pipeline.views import VIEWS
 
 
-def _judge_staged_sums(home: HomeResource, run_id: str) -> Verdict:
+def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     staging = home.staging(run_id)
-    events = staging.scan_parts("priced_events").select(COMPARED).collect()
+    published = staging.scan_parts("priced_events").select(COMPARED).collect()
+    events = pl.concat(map(staging.read_events, staging.event_parts("priced_measures")))
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
-    return judge_sums(events, cubes, redelivered=staging.read("duplicates").height)
+    redelivered = staging.read("duplicates").height
+    return {
+        "cube_equals_events": judge_sums(published, cubes, redelivered=redelivered),
+        "dimensions_equal_events": judge_dimensions(events, cubes),
+        "views_equal_events": judge_views(events, sum_views(home.lake, staging, VIEWS)),
+    }
 
 
-cube_equals_events = build_check(
+cube_checks = build_checks(
     asset="cube_sums",
-    name="cube_equals_events",
-    description="Each cube sums up to the staged events in every measure, to the last digit. "
-    "Nothing is published otherwise.",
+    descriptions={
+        "cube_equals_events": "Each cube sums up to the staged events in every measure, to the "
+        "last digit. Nothing is published otherwise.",
+        "dimensions_equal_events": "Each cube sums up to the staged events by each of its "
+        "dimensions. Nothing is published otherwise.",
+        "views_equal_events": "Each view over the staged cubes sums up to the staged production "
+        "events. Nothing is published otherwise.",
+    },
     judge=_judge_staged_sums,
     blocking=True,
 )

@@ -11,7 +11,8 @@ from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
 from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
 from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, TRACKING_HOURLY, USERS_DAILY
 
-_PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
+PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
+"""What views show, as SQL over rows of events or cubes."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,12 @@ class View(Table):
 
 
 _MEASURES = (
-    *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries", "cost_usd"),
+    *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries"),
+    money(
+        "cost_usd",
+        "Cost of the attempts that have a price; null where attempts were made and none has one.",
+        nullable=True,
+    ),
     ratio("share_of_cost", "Part of the cost of the view's rows, 0 to 1; null if all cost is 0."),
     ratio("cost_per_request_usd", "`cost_usd` by `requests`, in USD; null without a request."),
     *ATTRIBUTION_HOURLY.pick("inferred_cost_usd", "unpriced_attempts"),
@@ -37,6 +43,13 @@ _MEASURES = (
     ratio("tokens_per_request", "Input and output tokens by `requests`; null without a request."),
     *ATTRIBUTION_HOURLY.pick("failures"),
     ratio("error_share", "`failures` by `attempts`, 0 to 1; null without an attempt."),
+    *ATTRIBUTION_HOURLY.pick("failed_cost_usd"),
+    ratio("attempts_per_success", "`attempts` by those that did not fail; null if all failed."),
+    ratio(
+        "cost_per_success_usd",
+        "`cost_usd`, that of failed attempts included, by the attempts that did not fail, in USD; "
+        "null if all failed.",
+    ),
     ratio(
         "latency_p50_ms", "Median latency, within 1 %, of a user within 18 %; null if none told."
     ),
@@ -57,6 +70,7 @@ _SUMS = {
     "cache_read_tokens": _COUNT,
     "output_tokens": _COUNT,
     "failures": _COUNT,
+    "failed_cost_usd": _MONEY,
 }
 _SHOWN = """
     requests, attempts, redeliveries, cost_usd,
@@ -66,7 +80,9 @@ _SHOWN = """
     round(unpriced_attempts / nullif(attempts, 0), 6) AS unpriced_share,
     input_tokens, cache_read_tokens, output_tokens,
     round((input_tokens + output_tokens) / nullif(requests, 0), 3) AS tokens_per_request,
-    failures, round(failures / nullif(attempts, 0), 6) AS error_share,
+    failures, round(failures / nullif(attempts, 0), 6) AS error_share, failed_cost_usd,
+    round(attempts / nullif(attempts - failures, 0), 6) AS attempts_per_success,
+    round(cost_usd::DOUBLE / nullif(attempts - failures, 0), 12) AS cost_per_success_usd,
     latency_p50_ms, latency_p95_ms, left_out_attempts, left_out_cost_usd
 """
 """What a group's row shows after its keys; a ratio of nothing is null.
@@ -95,11 +111,15 @@ def _groups(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
     return f"""
         WITH sums AS (
             SELECT {keys}, {_measures()}
-            FROM (SELECT *, {_PRODUCTION} AS is_production FROM {cube})
+            FROM (SELECT *, {PRODUCTION} AS is_production FROM {cube})
             GROUP BY {keys}
+        ), priced AS (
+            SELECT * REPLACE (
+                CASE WHEN attempts = 0 OR unpriced_attempts < attempts THEN cost_usd END AS cost_usd
+            ) FROM sums
         ), latencies AS ({_percentiles(histogram, keys, step=step)})
         SELECT {keys}, {_SHOWN}
-        FROM sums LEFT JOIN latencies USING ({keys})
+        FROM priced LEFT JOIN latencies USING ({keys})
     """
 
 
@@ -118,7 +138,7 @@ def _percentiles(source: str, keys: str, *, step: int) -> str:
                 sum(n) OVER (PARTITION BY {keys}) AS total
             FROM (
                 SELECT {keys}, latency_bucket, sum(attempts) AS n
-                FROM {source} WHERE {_PRODUCTION} GROUP BY {keys}, latency_bucket
+                FROM {source} WHERE {PRODUCTION} GROUP BY {keys}, latency_bucket
             )
         ) GROUP BY {keys}
     """

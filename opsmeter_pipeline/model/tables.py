@@ -197,6 +197,7 @@ _MEASURES = (
     count("unpriced_attempts", "Events without a price."),
     money("cost_usd", "Sum of the priced events' cost."),
     money("inferred_cost_usd", "Part of the cost that inferred attempts make."),
+    money("failed_cost_usd", "Part of the cost that failed attempts make."),
 )
 MEASURE_NAMES = tuple(measure.name for measure in _MEASURES)
 

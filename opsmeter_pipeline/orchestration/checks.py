@@ -42,20 +42,21 @@ def build_check(
 
 
 def build_checks(
-    *, asset: str, descriptions: Mapping[str, str], judge: JudgeAll
+    *, asset: str, descriptions: Mapping[str, str], judge: JudgeAll, blocking: bool = False
 ) -> dg.AssetChecksDefinition:
-    """Return several warning checks of one asset that are judged in one step.
+    """Return several checks of one asset that are judged in one step.
 
     Args:
         asset: the asset they are shown on.
         descriptions: the promise of each check, by the check's name.
         judge: gets the home and the run's id; returns a verdict for each name.
+        blocking: a failure keeps everything downstream from running.
     """
 
     @dg.multi_asset_check(
         name=f"{asset}_checks",
         specs=[
-            dg.AssetCheckSpec(name, asset=asset, description=text, blocking=False)
+            dg.AssetCheckSpec(name, asset=asset, description=text, blocking=blocking)
             for name, text in descriptions.items()
         ],
     )
@@ -63,7 +64,7 @@ def build_checks(
         context: dg.AssetCheckExecutionContext, home: HomeResource
     ) -> Iterator[dg.AssetCheckResult]:
         for name, verdict in judge(home, context.run.run_id).items():
-            yield to_result(verdict, blocking=False, name=name)
+            yield to_result(verdict, blocking=blocking, name=name)
 
     return checks
 

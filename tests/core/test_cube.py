@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from opsmeter_pipeline.cube import (
     LATENCY_BASE,
     USER_BUCKETS_PER_STEP,
+    judge_dimensions,
     judge_sums,
+    judge_views,
     latency_bucket,
     sum_events,
 )
@@ -231,3 +233,43 @@ def test_sums_that_miss_the_last_decimal_are_found_wrong() -> None:
 def test_sums_that_miss_a_redelivered_line_are_found_wrong() -> None:
     verdict = judge_sums(published(event()), sums_of(event()), redelivered=1)
     assert {culprit["measure"] for culprit in verdict.culprits} == {"redeliveries"}
+
+
+def test_every_dimension_and_no_view_of_their_own_events_differs() -> None:
+    rows = [event(cost_usd=D("0.0035")),
+            event(outcome="error", cost_usd=D("0.25"), data_mode="test"),
+            event(cost_usd=None, unpriced_reason="unknown_model", tenant_id="t2")]  # fmt: skip
+    events, cubes = published(*rows), sums_of(*rows, duplicates=(event(tenant_id="only here"),))
+    assert judge_dimensions(events, cubes).passed
+    shown = {"requests": 2, "attempts": 2, "failures": 0, "input_tokens": 2000,
+             "output_tokens": 400, "unpriced_attempts": 1, "cost_usd": D("0.0035"),
+             "failed_cost_usd": D(0)}  # fmt: skip
+    assert judge_views(events, {"overview": shown}).passed
+    verdict = judge_views(events, {"overview": shown, "top_users": shown | {"failures": 1}})
+    assert [(one["place"], one["measure"]) for one in verdict.culprits] == [
+        ("top_users", "failures")
+    ]
+
+
+def test_money_moved_from_one_tenant_to_another_is_found_although_all_totals_agree() -> None:
+    rows = [event(tenant_id="t1", cost_usd=D(1)), event(tenant_id="t2", cost_usd=D(1))]
+    cubes = sums_of(*rows)
+    moved = pl.when(pl.col("tenant_id") == "t1").then(D("0.001")).otherwise(D("-0.001"))
+    name = ATTRIBUTION_HOURLY.name
+    cubes[name] = cubes[name].with_columns(
+        pl.col("cost_usd") + moved.cast(cubes[name].schema["cost_usd"])
+    )
+    assert judge_sums(published(*rows), cubes, redelivered=0).passed
+    verdict = judge_dimensions(published(*rows), cubes)
+    assert [(one["place"], one["dimension"], one["value"]) for one in verdict.culprits] == [
+        (name, "tenant_id", "t1"), (name, "tenant_id", "t2")
+    ]  # fmt: skip
+
+
+def test_a_value_that_only_one_side_has_is_found() -> None:
+    rows = [event(prompt_version="v1")]
+    cubes = sums_of(event(prompt_version="v2"))
+    verdict = judge_dimensions(published(*rows), cubes)
+    assert [(one["dimension"], one["value"]) for one in verdict.culprits] == [
+        ("prompt_version", "v1"), ("prompt_version", "v2")
+    ]  # fmt: skip

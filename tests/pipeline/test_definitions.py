@@ -55,6 +55,8 @@ ASSET_KEYS = [
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
     ("cube_sums", "cube_equals_events"),
+    ("cube_sums", "dimensions_equal_events"),
+    ("cube_sums", "views_equal_events"),
     ("ingest_files", "data_mode_defaulted_share"),
     ("ingest_files", "environment_defaulted_share"),
     ("ingest_files", "missing_prompt_version_share"),

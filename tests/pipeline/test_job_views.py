@@ -1,12 +1,13 @@
 """What people read after a run: production only, what is left out named, sums exact."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from opsmeter_pipeline.views import VIEWS
 from tests.pipeline.conftest import MakeHome
-from tests.pipeline.support import PipelineHome, jsonl, payload
+from tests.pipeline.support import PipelineHome, failure_of, jsonl, payload
 
 PRODUCTION_VIEWS = ("overview", "top_endpoints", "top_users", "prompt_versions")
 
@@ -128,3 +129,42 @@ def test_a_model_without_a_price_is_listed_and_costs_null(viewed: PipelineHome) 
     assert viewed.rows(
         "SELECT cost_usd, price_id, unpriced_reason FROM events WHERE cost_usd IS NULL"
     ) == [(None, None, "unknown_model")]
+
+
+def test_a_group_that_is_all_unpriced_costs_null_and_attempts_per_success_count_failures(
+    make_home: MakeHome,
+) -> None:
+    home = make_home()
+    home.land("a.jsonl", jsonl(
+        payload("a", endpointTag="a.b", attempt=1, status="error"),
+        payload("a", endpointTag="a.b", attempt=2),
+        payload("b", endpointTag="a.b", attempt=1),
+        payload("c", endpointTag="c.d", model="nobody-knows-1"),
+        payload("d", endpointTag="e.f", status="timeout"),
+    ))  # fmt: skip
+    assert home.take_all() == 1
+    assert home.rows(
+        "SELECT endpoint_tag, cost_usd, failed_cost_usd, attempts_per_success, "
+        "cost_per_success_usd FROM top_endpoints"
+    ) == [
+        ("a.b", Decimal("0.0105"), Decimal("0.0035"), 1.5, 0.00525),
+        ("e.f", Decimal("0.0035"), Decimal("0.0035"), None, None),
+        ("c.d", None, Decimal(0), 1.0, None),
+    ]
+
+
+def test_nothing_is_published_while_a_view_loses_money(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = [
+        replace(view, sql=f"FROM ({view.sql}) WHERE cost_usd < 0.005")
+        if view.name == "top_users"
+        else view
+        for view in VIEWS
+    ]
+    monkeypatch.setattr("checks.cube.VIEWS", views)
+    home.land("a.jsonl", jsonl(payload("a"), payload("b", userId="u2", inputTokens=9000)))
+    result = home.run()
+    assert not result.success
+    assert "views_equal_events: 5 sums of top_users are not those" in failure_of(result)
+    assert home.value("SELECT count(*) FROM events") == 0

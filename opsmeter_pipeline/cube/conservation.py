@@ -1,0 +1,173 @@
+"""Whether every way to cut a run's totals gives those of its events, to the last decimal.
+
+The events are summed here by another route than the cubes are: straight, or by one dimension at a
+time. Nothing is published while two sums differ. Sums themselves are made in `cube.sums`.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import polars as pl
+
+from opsmeter_pipeline.cube.sums import NO_FAILURE, TOLD, to_hour_and_day
+from opsmeter_pipeline.model.tables import (
+    ATTRIBUTION_HOURLY,
+    LATENCY_HOURLY,
+    MEASURE_NAMES,
+    USERS_DAILY,
+    USERS_LATENCY_DAILY,
+)
+from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
+
+CONSERVED = (
+    *("requests", "attempts", "failures", "input_tokens", "output_tokens"),
+    *("unpriced_attempts", "cost_usd", "failed_cost_usd"),
+)
+"""The measures that must not depend on how they are cut."""
+COMPARED = (
+    *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
+    *(*TOLD, "cost_usd"),
+)
+"""The columns of `events` that `judge_sums` needs."""
+
+
+def judge_sums(
+    events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame], *, redelivered: int
+) -> Verdict:
+    """Return whether each cube sums up to its events, to the last token and decimal.
+
+    Args:
+        events: rows of `events`, at least the columns `COMPARED`.
+        cubes: rows of each cube table, by table name.
+        redelivered: how many redelivered lines the cubes should count.
+    """
+    totals = _sum_straight(events, redelivered=redelivered)
+    timed = {"attempts": events.height - events["latency_ms"].null_count()}
+    expected = {
+        ATTRIBUTION_HOURLY.name: totals,
+        USERS_DAILY.name: totals,
+        LATENCY_HOURLY.name: timed,
+        USERS_LATENCY_DAILY.name: timed,
+    }
+    differing = [
+        {"table": table, "measure": measure, "events": total, "cube": cubes[table][measure].sum()}
+        for table, measures in expected.items()
+        for measure, total in measures.items()
+        if cubes[table][measure].sum() != total
+    ]
+    return Verdict(
+        passed=not differing,
+        summary=(
+            "Cubes and events agree in every measure, to the last digit."
+            if not differing
+            else f"{len(differing)} sums differ. Nothing is published; report this as a bug."
+        ),
+        figures={name: str(total) for name, total in totals.items()},
+        culprits=differing,
+    )
+
+
+def judge_dimensions(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdict:
+    """Return whether the cubes sum up to their events by each of their dimensions.
+
+    Args:
+        events: rows of `events`, at least the columns `cube.READS`.
+        cubes: rows of each cube table, by table name.
+    """
+    is_failed = ~pl.col("outcome").is_in(NO_FAILURE)
+    measured = to_hour_and_day(events.lazy()).with_columns(
+        pl.col("is_first_attempt").cast(pl.Int64).alias("requests"),
+        pl.lit(1, pl.Int64).alias("attempts"),
+        pl.col("cost_usd").is_null().cast(pl.Int64).alias("unpriced_attempts"),
+        is_failed.cast(pl.Int64).alias("failures"),
+        pl.when(is_failed).then("cost_usd").alias("failed_cost_usd"),
+    )
+    cuts = [
+        (table.name, name)
+        for table in (ATTRIBUTION_HOURLY, USERS_DAILY)
+        for name in table.schema
+        if name not in MEASURE_NAMES
+    ]
+    names = [*dict.fromkeys(name for _, name in cuts)]
+    of_events = dict(
+        zip(names, pl.collect_all([_sum_by(measured, one) for one in names]), strict=True)
+    )
+    of_cubes = pl.collect_all([_sum_by(cubes[cube].lazy(), name) for cube, name in cuts])
+    differing = [
+        {"place": cube, "dimension": name, **row}
+        for (cube, name), found in zip(cuts, of_cubes, strict=True)
+        for row in _compare(of_events[name], found)
+    ]
+    return _conserved(differing, "Every dimension of the cubes sums up to the events.")
+
+
+def judge_views(events: pl.DataFrame, totals: Mapping[str, Mapping[str, object]]) -> Verdict:
+    """Return whether each view over a run's cubes sums up to the run's production events.
+
+    Args:
+        events: rows of `events`, at least the columns `cube.READS`.
+        totals: the sums of `CONSERVED` over each view's rows, by the view's name.
+    """
+    shown = events.filter(pl.col("data_mode") == "real", pl.col("environment") == "prod")
+    expected = {
+        name: total
+        for name, total in _sum_straight(shown, redelivered=0).items()
+        if name in CONSERVED
+    }
+    differing: list[Mapping[str, object]] = [
+        {"place": view, "measure": name, "events": expected[name], "there": found[name]}
+        for view, found in totals.items()
+        for name in CONSERVED
+        if found[name] != expected[name]
+    ]
+    return _conserved(differing, "Every view sums up to the production events.")
+
+
+def _sum_by(rows: pl.LazyFrame, dimension: str) -> pl.LazyFrame:
+    """Return the sums by one dimension; a cube also has rows for redeliveries alone."""
+    sums = rows.group_by(dimension).agg(pl.col(CONSERVED).sum()).filter(pl.col("attempts") > 0)
+    return sums.select(pl.col(dimension).cast(pl.String).alias("value"), *CONSERVED)
+
+
+def _compare(of_events: pl.DataFrame, of_cube: pl.DataFrame) -> list[dict[str, object]]:
+    """Return the values whose sums differ, or that one side does not have."""
+    both = of_events.join(of_cube, on="value", how="full", coalesce=True, nulls_equal=True,
+                          suffix="_of_cube")  # fmt: skip
+    is_equal = pl.all_horizontal(
+        pl.col(name).eq_missing(pl.col(f"{name}_of_cube")) for name in CONSERVED
+    )
+    return both.filter(~is_equal).sort("value").to_dicts()
+
+
+def _conserved(differing: Sequence[Mapping[str, object]], good: str) -> Verdict:
+    places = ", ".join(sorted({str(row["place"]) for row in differing}))
+    return Verdict(
+        passed=not differing,
+        summary=good
+        if not differing
+        else f"{len(differing)} sums of {places} are not those of the events. Nothing is "
+        "published; report this as a bug.",
+        figures={"differing_sums": len(differing)},
+        culprits=differing[:SAMPLE_ROWS],
+    )
+
+
+def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | Decimal]:
+    """Return the total of each measure, one column at a time."""
+    latency, cost = events["latency_ms"], events["cost_usd"]
+    inferred = events.filter("attempt_inferred")
+    failed = events.filter(~pl.col("outcome").is_in(NO_FAILURE))
+    told = ("input_tokens", "output_tokens", *TOLD)
+    return {
+        "requests": int(events["is_first_attempt"].sum()),
+        "attempts": events.height,
+        "redeliveries": redelivered,
+        "inferred_attempts": inferred.height,
+        "failures": failed.height,
+        **{name: int(events[name].sum()) for name in told},
+        "timed_attempts": events.height - latency.null_count(),
+        "unpriced_attempts": cost.null_count(),
+        "cost_usd": Decimal(cost.sum() or 0),
+        "inferred_cost_usd": Decimal(inferred["cost_usd"].sum() or 0),
+        "failed_cost_usd": Decimal(failed["cost_usd"].sum() or 0),
+    }
