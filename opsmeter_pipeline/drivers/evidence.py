@@ -159,6 +159,7 @@ def _is_burst(one: Pair, whole: Pair, change_usd: Decimal, limits: SpikeLimits) 
     return (
         0 < Fraction(change_usd) * Fraction(limits.concentration_share) <= Fraction(one.change_usd)
         and one.after.requests >= limits.burst_ratio * one.before.requests
+        and one.after.requests - one.before.requests >= limits.burst_requests
         and after - before >= Fraction(limits.burst_share)
     )
 

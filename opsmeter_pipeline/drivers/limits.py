@@ -20,6 +20,7 @@ class SpikeLimits:
         concentration_share: part of an endpoint's growth that one tenant, or of all growth that
             one user, must make (the field: top consumer above 50 % of spend).
         burst_ratio: by how much its requests must have multiplied.
+        burst_requests: how many requests more it must have sent: few can double by chance.
         burst_share: by how much its share of the requests must have risen.
         deploy_share: by how much a prompt version's share of requests must have risen.
         unpriced_share: part of attempts without a price worth a caveat (the field: 2 %).
@@ -30,10 +31,11 @@ class SpikeLimits:
     """
 
     spike_share: Decimal = Decimal("0.10")
-    part_of_total: Decimal = Decimal("0.005")
+    part_of_total: Decimal = Decimal("0.001")
     part_of_own: Decimal = Decimal("0.10")
     concentration_share: Decimal = Decimal("0.50")
     burst_ratio: int = 2
+    burst_requests: int = 50
     burst_share: Decimal = Decimal("0.10")
     deploy_share: Decimal = Decimal("0.10")
     unpriced_share: Decimal = Decimal("0.02")

@@ -179,6 +179,7 @@ def test_a_burst_of_one_tenant_is_concentration() -> None:
     [
         ((100, "1.0"), (180, "1.8")),  # 80 more requests, not doubled
         ((1_000, "10"), (2_100, "21")),  # doubled, but it was nearly all of the traffic before
+        ((10, "0.1"), (59, "0.59")),  # 49 more are too few to tell from chance
     ],
 )
 def test_growth_of_a_tenant_that_is_no_burst_stays_volume(before, after) -> None:
