@@ -124,8 +124,8 @@ def replace_drivers(lake: Lake, path: Path) -> None:
 def _group(con: duckdb.DuckDBPyConnection, one: Comparison, late_after: timedelta) -> None:
     """Sum up both windows by all dimensions but the user, in a table of this connection.
 
-    Summed first and laid side by side then: sums with a filter over all rows take five times as
-    long.
+    Summed first and laid side by side then: with a filter in each sum over all rows, reading a
+    year took 8.5 s and not 3.6 s.
     """
     con.execute(
         f"""CREATE TEMP TABLE groups_compared AS
