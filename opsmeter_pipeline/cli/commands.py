@@ -4,7 +4,7 @@ Each imports what it needs when it is called, so that `query` does not wait for 
 """
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -95,6 +95,36 @@ def quarantine(
 
     choice = Choice(rule, file)
     quarantine_command(choice, limit=limit, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def why(  # noqa: PLR0913, PLR0917 - an argument for each option
+    context: typer.Context,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Window's first instant: 2026-11-22T00:00:00Z.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="First instant after it.")] = None,
+    window: Annotated[
+        str | None, typer.Option("--window", help="Its length: 7d (the default), 24h, 2w.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Only these dimensions: endpoint_tag,user_id.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Values shown of each dimension.")] = 8,
+    environment: Annotated[
+        Literal["prod", "staging", "dev"], typer.Option("--environment", help="Of these events.")
+    ] = "prod",
+    data_mode: Annotated[
+        Literal["real", "test", "demo"], typer.Option("--data-mode", help="Of these events.")
+    ] = "real",
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Explain a cost change against the window before: what drove it, and what to do."""
+    from opsmeter_pipeline.cli.why import Question, why_command
+
+    question = Question(start, end, window, by, limit, environment, data_mode)
+    why_command(question, home=home or context.obj, as_json=as_json)
 
 
 @app.command()

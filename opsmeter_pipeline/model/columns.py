@@ -23,12 +23,14 @@ class Column:
         dtype: the Polars type; the warehouse's type follows from it.
         meaning: what a reader must know, what null means included.
         nullable: null can occur.
+        is_signed: it can be below 0.
     """
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
     meaning: str
     nullable: bool = False
+    is_signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def instant(name: str, meaning: str, *, nullable: bool = False) -> Column:
 def money(name: str, meaning: str, *, nullable: bool = False) -> Column:
     """Return a column of exact US dollars."""
     return Column(name, MONEY, meaning, nullable)
+
+
+def change(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    """Return a column of exact US dollars gained or, below 0, lost."""
+    return Column(name, MONEY, meaning, nullable, is_signed=True)
 
 
 def ratio(name: str, meaning: str) -> Column:

@@ -145,6 +145,37 @@ class ReplayChoiceError(UsageError):
         )
 
 
+class WindowError(UsageError):
+    """Two windows cannot be compared as asked."""
+
+    def __init__(self, option: str, asked: str, why: str) -> None:
+        """Name the option, what it was given and why that cannot be."""
+        super().__init__(
+            f"{option} {asked}: {why}. Ask for whole UTC hours, as in --from 2026-11-22T00:00:00Z "
+            f"--to 2026-11-23T00:00:00Z, or for --window 7d, 24h or 2w; up to the last full hour."
+        )
+
+
+class DimensionError(UsageError):
+    """A cost change cannot be told by what was named."""
+
+    def __init__(self, named: str, known: Sequence[str]) -> None:
+        """Name it and what there is."""
+        super().__init__(f"There is no dimension {named!r}. Name some of {', '.join(known)}.")
+
+
+class SumsDifferError(OpsmeterError):
+    """The parts of a cost change by a dimension do not sum up to it."""
+
+    def __init__(self, dimension: str, *, expected: object, found: object) -> None:
+        """Name the dimension and both sums."""
+        super().__init__(
+            f"The parts by {dimension} sum up to {found} USD, the change is {expected} USD: the "
+            f"cubes disagree. Run the job `quality`, and replay the ingest days of the batches it "
+            f"names."
+        )
+
+
 class SliceChangedError(OpsmeterError):
     """A file changed between the moment it was planned and the moment it was read."""
 

@@ -5,10 +5,12 @@ from enum import Enum
 
 import dagster as dg
 
+from opsmeter_pipeline.model.tables import COST_DRIVERS
 from opsmeter_pipeline.quality import describe_checks, name_check
 
 INGEST_JOB_NAME = "ingest"
 QUALITY_JOB_NAME = "quality"
+DRIVERS_JOB_NAME = "drivers"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
@@ -55,9 +57,11 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
     *(dg.AssetCheckKey(dg.AssetKey(table), name_check(kind)) for table, kind in describe_checks())
 )
 
+_DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
+
 ingest_job = dg.define_asset_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all() - _QUALITY_CHECKS,
+    selection=dg.AssetSelection.all() - _DRIVERS - _QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Take one batch of landed lines to the tables people read.",
 )
@@ -67,4 +71,11 @@ quality_job = dg.define_asset_job(
     selection=_QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Hold all that is published to its promises, with Great Expectations.",
+)
+
+drivers_job = dg.define_asset_job(
+    DRIVERS_JOB_NAME,
+    selection=_DRIVERS - _QUALITY_CHECKS,
+    executor_def=dg.in_process_executor,
+    description="Explain what a day and a week cost against the ones before, from the cube.",
 )

@@ -3,14 +3,19 @@
 Add one here when something should happen at a time, whether or not anything landed.
 """
 
+from datetime import UTC
+
 import dagster as dg
 
 from opsmeter_pipeline.orchestration.instance import runs_under_way
-from opsmeter_pipeline.orchestration.jobs import QUALITY_JOB_NAME
+from opsmeter_pipeline.orchestration.jobs import DRIVERS_JOB_NAME, QUALITY_JOB_NAME
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
 """Hourly, off the full hour at which producers roll their files over."""
+
+DRIVERS_CRON = "37 1 * * *"
+"""Daily, when yesterday's files have had an hour and a half to land."""
 
 
 @dg.schedule(
@@ -29,3 +34,16 @@ def quality_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     if under_way:
         return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
     return dg.RunRequest()
+
+
+@dg.schedule(
+    job_name=DRIVERS_JOB_NAME,
+    cron_schedule=DRIVERS_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Explains yesterday's and the last week's cost, daily, apart from the ingest runs.",
+)
+def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for one run: the windows that end with the midnight before the tick."""
+    day = context.scheduled_execution_time.astimezone(UTC).date()
+    return dg.RunRequest(partition_key=day.isoformat())

@@ -59,6 +59,15 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
         "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
+        "cost_drivers": (
+            "window_start_at",
+            "window_end_at",
+            "environment",
+            "data_mode",
+            "dimension",
+            "within",
+            "value",
+        ),
     }
 )
 """The columns whose values together occur once; logs have none."""
@@ -100,7 +109,8 @@ def _promise_column(table: Table, column: Column) -> Iterator[Promise]:
                       "expect_column_values_to_be_in_set",
                       {"column": name, "value_set": list(values)},
                       find_rows(table.name, f"{name} NOT IN ({listed})"))  # fmt: skip
-    if column.dtype == pl.Int64 or isinstance(column.dtype, pl.Decimal):
+    is_amount = column.dtype == pl.Int64 or isinstance(column.dtype, pl.Decimal)
+    if is_amount and not column.is_signed:
         least = 1 if name in _FROM_ONE else 0
         yield Promise("amounts", f"{name} is at least {least}.",
                       "expect_column_values_to_be_between", {"column": name, "min_value": least},

@@ -38,6 +38,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "manifests": ("file", "read_at"),
         "price_catalogue": ("price_id", "token_class"),
         "model_resolutions": ("provider", "model"),
+        "cost_drivers": ("window_end_at", "dimension"),
     }
 )
 """By which columns a row is found again, by table."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     BATCH_TABLES,
+    FACTORS,
     INGEST_BATCHES,
     LATENCY_HOURLY,
     USERS_DAILY,
@@ -18,6 +19,7 @@ from opsmeter_pipeline.model.tables import (
 from opsmeter_pipeline.quality.promises import Promise, find_rows, promise_query
 
 _MONEY = "DECIMAL(38,18)"
+_WINDOWS = "window_start_at, window_end_at, environment, data_mode"
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank", "unpriced_events", "cost_usd")
 
 
@@ -177,6 +179,27 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
         "moved_lines": (
             _refers("moved_lines", "ingest_batches"),
             _refers("moved_lines", "ingest_files", "batch_id, file"),
+        ),
+        "cost_drivers": (
+            promise_query(
+                "balance",
+                "change_usd is cost_usd less previous_cost_usd, and the sum of the factors.",
+                query=find_rows(
+                    "cost_drivers",
+                    "change_usd <> cost_usd - previous_cost_usd "
+                    f"OR change_usd <> {' + '.join(f'{name}_usd' for name in FACTORS)}",
+                ),
+            ),
+            promise_query(
+                "balance",
+                "The values of a dimension sum up to the total.",
+                query=f"""SELECT window_end_at, d.dimension, d.change_usd AS told,
+                t.change_usd AS total FROM (
+                    SELECT {_WINDOWS}, dimension, sum(change_usd)::{_MONEY} AS change_usd
+                    FROM cost_drivers WHERE dimension <> 'total' GROUP BY ALL
+                ) d JOIN (FROM cost_drivers WHERE dimension = 'total') t USING ({_WINDOWS})
+                WHERE d.change_usd <> t.change_usd ORDER BY ALL""",
+            ),
         ),
         ATTRIBUTION_HOURLY.name: (
             _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),

@@ -20,10 +20,21 @@ from opsmeter_pipeline.storage.lake import Lake, sql_type
 from opsmeter_pipeline.views import VIEWS
 from tests.pipeline.support import BIN, REPO, clean_environment
 
-STAGES = {"landing", "contract", "identity", "price", "cube", "tracking", "publish", "views"}
+STAGES = {
+    "landing",
+    "contract",
+    "identity",
+    "price",
+    "cube",
+    "tracking",
+    "publish",
+    "views",
+    "drivers",
+}
 ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
+    "cost_drivers",
     "cube_sums",
     "events",
     "field_presence_hourly",
@@ -73,6 +84,7 @@ CHECK_KEYS = [
 ]
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
+    "cost_drivers": "amounts balance columns grain present values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
@@ -168,10 +180,17 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
     assert lake.read(f"FROM {view.name}").is_empty()
 
 
-def test_the_job_holds_every_asset() -> None:
+def test_the_ingest_job_holds_every_asset_but_the_drivers() -> None:
     layer = defs.resolve_job_def("ingest").asset_layer
-    assert {key.to_user_string() for key in layer.executable_asset_keys} == set(ASSET_KEYS)
+    ingested = set(ASSET_KEYS) - {"cost_drivers"}
+    assert {key.to_user_string() for key in layer.executable_asset_keys} == ingested
     assert _checks_of("ingest") == set(CHECK_KEYS)
+
+
+def test_the_drivers_job_holds_its_asset_and_nothing_else() -> None:
+    layer = defs.resolve_job_def("drivers").asset_layer
+    assert {key.to_user_string() for key in layer.executable_asset_keys} == {"cost_drivers"}
+    assert _checks_of("drivers") == set()
 
 
 def test_the_quality_job_holds_its_checks_and_nothing_else() -> None:
@@ -223,8 +242,11 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     listed = json.loads(done.stdout)
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
-    assert [job["name"] for job in listed["jobs"]] == ["ingest", "quality"]
-    assert [schedule["name"] for schedule in listed["schedules"]] == ["quality_schedule"]
+    assert [job["name"] for job in listed["jobs"]] == ["drivers", "ingest", "quality"]
+    assert [schedule["name"] for schedule in listed["schedules"]] == [
+        "drivers_schedule",
+        "quality_schedule",
+    ]
     assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
 
 

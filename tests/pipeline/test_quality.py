@@ -227,9 +227,10 @@ def test_ingest_and_quality_do_not_wait_for_each_other_but_for_their_own_kind(
     assert config.pool_config.default_pool_limit == 1
     pools = {
         job: {node.definition.pool for node in defs.resolve_job_def(job).nodes} - {None}
-        for job in ("ingest", "quality")
+        for job in ("ingest", "drivers", "quality")
     }
-    assert pools == {"ingest": {PUBLISH_POOL}, "quality": {QUALITY_POOL}}
+    publishing = {"ingest": {PUBLISH_POOL}, "drivers": {PUBLISH_POOL}}
+    assert pools == publishing | {"quality": {QUALITY_POOL}}
 
 
 _INGEST = """
