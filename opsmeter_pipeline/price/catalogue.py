@@ -150,7 +150,7 @@ def _entries(prices: Any) -> Sequence[_Card]:  # noqa: ANN401 - one ModelPrice o
     rule), so it is in force since ever.
     """
     if not isinstance(prices, list):
-        return [_Card("0", 0, None, None, None, None, vars(prices))]
+        return [_Card("0", 0, None, None, None, None, cast("dict[str, Any]", vars(prices)))]
     entries = cast("list[Any]", prices)
     starts = [None, *(_start_of(entry.constraint) for entry in entries[1:])]
     return [
@@ -161,7 +161,7 @@ def _entries(prices: Any) -> Sequence[_Card]:  # noqa: ANN401 - one ModelPrice o
             min((start for start in starts[priority + 1 :] if start), default=None),
             getattr(entry.constraint, "start_time", None) if priority else None,
             getattr(entry.constraint, "end_time", None) if priority else None,
-            vars(entry.prices),
+            cast("dict[str, Any]", vars(entry.prices)),
         )
         for priority, entry in enumerate(entries)
     ]
@@ -185,7 +185,7 @@ def _tier_cards(card: _Card, tier: str, variants: Sequence[Any]) -> Iterator[_Ca
         prices: dict[str, Any] = {}
         for variant, start in zip(variants, starts, strict=True):
             if start is None or (since is not None and start <= since):
-                prices = _known(vars(variant.prices)) | prices
+                prices = _known(cast("dict[str, Any]", vars(variant.prices))) | prices
         if prices:
             day = f"@{since:%Y-%m-%d}" if since in inside else ""
             yield card._replace(

@@ -92,7 +92,7 @@ def test_no_cost_depends_on_order_or_on_which_events_are_priced_together(
 def test_two_calls_at_one_flat_price_cost_what_one_with_their_sum_does(
     cards: pl.DataFrame, first: dict, second: dict
 ) -> None:
-    plain = {name: 0 for name in ("input_audio_tokens", "output_audio_tokens")}
+    plain = dict.fromkeys(("input_audio_tokens", "output_audio_tokens"), 0)
     both = {name: first.get(name, 0) + second.get(name, 0) for name in first | second}
     costs = [
         row[0] for row in price(cards, *(event(**one | plain) for one in (first, second, both)))
