@@ -110,6 +110,7 @@ def test_names_from_the_wild_mean_one_model(matcher, provider, model, found) -> 
         ("aws", f"arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/{SONNET}",
          "unknown_model", None),
         ("aws", f"us-gov.{SONNET}", "unknown_model", None),
+        ("aws", "global.openai.gpt-5.4", "unknown_model", None),
         ("aws", "arn:aws:bedrock:eu-west-1:1:custom-model/amazon.nova-lite-v1:0/x1", "fine_tuned",
          None),
         ("openai", "ft:gpt-4o-mini:org::id", "fine_tuned", None),
