@@ -12,6 +12,7 @@ import polars as pl
 from opsmeter_pipeline.contract.rules import MEANINGS
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
+from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
 from opsmeter_pipeline.quality.promises import PLACES, Promise, find_rows, promise_query
 
@@ -21,7 +22,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "data_mode": DATA_MODES,
         "service_tier": SERVICE_TIERS,
         "outcome": (*STATUSES, "unknown"),
-        "unpriced_reason": ("unknown_model", "service_tier", "special_units", "no_token_price"),
+        "unpriced_reason": tuple(REASONS),
         "quarantine.rule": tuple(MEANINGS),
         "format": ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"),
         "finding": (
@@ -33,7 +34,11 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "oversized",
             "touched",
         ),
-        "unit": ("token", "request"),
+        "unit": ("token", "request", "search", "hour", "character", "message", "page"),
+        "currency": ("USD",),
+        "tier_operator": (">", ">="),
+        "tier_scope": ("whole_request", "marginal"),
+        "tier_count": ("input_tokens", "class_tokens"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -57,7 +62,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
-        "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
+        "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
         "cost_drivers": (
             "window_start_at",

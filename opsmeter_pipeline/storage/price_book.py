@@ -4,17 +4,19 @@ Only the pinned package is read, never its online update, so a run can be repeat
 takes a quarter of a second, so it is imported when a price list or a new name is asked for.
 """
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.catalogue import flatten_prices
-from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
+from opsmeter_pipeline.price.matching import Matcher
 
 
 class PriceBook:
@@ -27,37 +29,34 @@ class PriceBook:
 
     def catalogue(self, *, now: datetime) -> pl.DataFrame:
         """Return the whole list as rows of `price_catalogue`."""
-        return flatten_prices(self._snapshot.providers, version=self.version, loaded_at=now)
+        return flatten_prices(
+            self._snapshot.providers, version=self.version, sha256=self.sha256, loaded_at=now
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the package's data file, hexadecimal."""
+        from genai_prices import data  # noqa: PLC0415 - slow, see the module's text
+
+        return hashlib.sha256(Path(data.__file__).read_bytes()).hexdigest()
 
     def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
         """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
+        kept = {"source_version": self.version, "resolved_at": now}
         rows = [
-            {
-                "provider": provider,
-                "model": model,
-                **self._find(provider, model),
-                "source_version": self.version,
-                "resolved_at": now,
-            }
+            {"provider": provider, "model": model}
+            | self._matcher.resolve(provider, model)._asdict()
+            | kept
             for provider, model in names
         ]
         return pl.DataFrame(rows, schema=MODEL_RESOLUTIONS.schema)
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return Matcher(self._snapshot.providers)
 
     @cached_property
     def _snapshot(self) -> Any:  # noqa: ANN401 - the package's own class
         from genai_prices import data_snapshot  # noqa: PLC0415 - slow, see the module's text
 
         return data_snapshot.get_snapshot()
-
-    def _find(self, provider: str, model: str) -> dict[str, str | None]:
-        spelling = spelling_of(model, provider=provider)
-        try:
-            found, match = self._snapshot.find_provider_model(
-                spelling, None, provider_id_of(provider), None
-            )
-        except LookupError:
-            return {"provider_id": None, "model_id": None, "rule": "unknown"}
-        rule = "name" if match.id == spelling else "pattern"
-        # A provider may fall back to another's models (azure to openai); the price is theirs.
-        owner = next((p for p in (found, *self._snapshot.providers) if match in p.models), found)
-        return {"provider_id": owner.id, "model_id": match.id, "rule": rule}

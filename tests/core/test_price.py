@@ -2,63 +2,20 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
-from typing import Any
 
 import polars as pl
 import pytest
 from genai_prices.types import (
-    ClauseEquals,
     ConditionalPrice,
-    ModelInfo,
     ModelPrice,
-    Provider,
     StartDateConstraint,
-    Tier,
-    TieredPrices,
     TimeOfDateConstraint,
 )
 
-from opsmeter_pipeline.price import build_cards, flatten_prices, price_events
-from tests.scenario import NOW, event, events_of
+from tests.pricing import ALL, INPUT_OUTPUT, cost_of, priced_by, tiered
+from tests.scenario import NOW, event
 
 D = Decimal
-
-
-def priced_by(prices: Any, *events: dict[str, Any]) -> pl.DataFrame:
-    """Return the events priced by a catalogue of one model that has these prices."""
-    model = ModelInfo(id="gpt-4o", match=ClauseEquals("gpt-4o"), prices=prices)
-    provider = Provider(id="openai", name="OpenAI", api_pattern="", models=[model])
-    catalogue = flatten_prices([provider], version="1", loaded_at=NOW)
-    names = pl.DataFrame(
-        [("openai", "gpt-4o", "openai", "gpt-4o"), ("openai", "other", None, None)],
-        schema=dict.fromkeys(("provider", "model", "provider_id", "model_id"), pl.String),
-        orient="row",
-    )
-    numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
-    return price_events(staged(*numbered), build_cards(catalogue, names))
-
-
-def staged(*events: dict[str, Any]) -> pl.DataFrame:
-    return events_of(*events).drop("cost_usd", "price_id", "unpriced_reason")
-
-
-def cost_of(prices: Any, **changes: Any) -> Decimal | str:
-    """Return what one event costs, or why that is not known."""
-    row = priced_by(prices, event(**changes)).row(0, named=True)
-    assert (row["cost_usd"] is None) == (row["unpriced_reason"] is not None)
-    assert (row["price_id"] is None) == (row["cost_usd"] is None)
-    return row["unpriced_reason"] or row["cost_usd"]
-
-
-def tiered(base: str, *tiers: tuple[int, str]) -> TieredPrices:
-    return TieredPrices(base=D(base), tiers=[Tier(start, D(price)) for start, price in tiers])
-
-
-ALL = ModelPrice(
-    input_mtok=D("2.5"), output_mtok=D(10), cache_read_mtok=D("1.25"),
-    cache_write_mtok=D("3.125"), cache_write_1h_mtok=D(5),
-)  # fmt: skip
-INPUT_OUTPUT = ModelPrice(input_mtok=D("2.5"), output_mtok=D(10))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +142,7 @@ def test_daily_window_holds_from_its_start_to_before_its_end(start, end, cheap, 
     ("classes", "rates"),
     [
         ({}, ("2.5", "2.5", "2.5")),
-        ({"cache_write_mtok": D(3)}, ("2.5", "3", "3")),
+        ({"cache_write_mtok": D(3), "cache_write_1h_mtok": D(4)}, ("2.5", "3", "4")),
         ({"cache_write_1h_mtok": D(5)}, ("2.5", "2.5", "5")),
         ({"cache_read_mtok": D(1)}, ("1", "2.5", "2.5")),
     ],
@@ -215,13 +172,19 @@ def test_price_per_request_is_added_once() -> None:
         ({"service_tier": "fast"}, "service_tier"),
         ({"web_searches": 1}, "special_units"),
         ({"input_audio_tokens": 1}, "special_units"),
-        ({"input_image_tokens": 1}, "special_units"),
         ({"output_audio_tokens": 1}, "special_units"),
     ],
     ids=str,
 )
 def test_what_has_no_known_price_costs_null_and_says_why(changes: dict, reason: str) -> None:
     assert cost_of(INPUT_OUTPUT, **changes) == reason
+
+
+def test_one_hour_writes_take_no_price_from_writes_that_have_one() -> None:
+    prices = ModelPrice(input_mtok=D("2.5"), output_mtok=D(10), cache_write_mtok=D(3))
+    tokens = {"input_tokens": 60, "cache_write_tokens": 30, "output_tokens": 0}
+    assert cost_of(prices, **tokens) == 30 * D("0.0000025") + 30 * D("0.000003")
+    assert cost_of(prices, **tokens, cache_write_1h_tokens=1) == "no_token_price"
 
 
 @pytest.mark.parametrize("changes", [{"service_tier": "default"}, {"web_searches": 0}])
@@ -239,7 +202,7 @@ def test_class_that_was_used_and_has_no_price_is_unpriced() -> None:
 def test_reasoning_with_a_price_of_its_own_is_not_billed_as_plain_output() -> None:
     prices = ModelPrice(input_mtok=D(2), output_mtok=D(8), output_reasoning_mtok=D(3))
     tokens = {"input_tokens": 1_000, "output_tokens": 1_000_000, "reasoning_tokens": 1_000_000}
-    assert cost_of(prices, **tokens) in (D("3.002"), "special_units", "no_token_price")
+    assert cost_of(prices, **tokens) == D("3.002")
 
 
 def test_events_keep_their_order_and_number() -> None:

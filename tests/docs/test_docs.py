@@ -11,6 +11,7 @@ import pytest
 
 from opsmeter_pipeline.contract.rules import MEANINGS, RULES
 from opsmeter_pipeline.model.tables import TABLES
+from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.views import VIEWS
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,12 @@ def test_generated_pages_are_current():
 
 def test_every_rule_has_a_meaning_for_the_docs():
     assert {rule.name for rule in RULES} <= set(MEANINGS)
+
+
+def test_every_reason_for_no_price_is_explained():
+    page = (ROOT / "docs/prices.md").read_text()
+    for reason, meaning in REASONS.items():
+        assert f"| `{reason}` | {meaning} |" in page
 
 
 def test_every_table_and_view_stands_in_the_readme():
