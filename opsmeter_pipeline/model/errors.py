@@ -115,6 +115,18 @@ class QualityMissingError(UsageError):
         )
 
 
+class OwnPricesError(UsageError):
+    """The user's own price file cannot be used."""
+
+    def __init__(self, file: str, problems: Sequence[str]) -> None:
+        """Name the file and, entry by entry, what is wrong and what to write."""
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(
+            f"Prices in {file} cannot be used:{listed}\nNothing of it was loaded. Mend it, then ask "
+            f"`opsmeter prices check {file}`."
+        )
+
+
 class UnknownRuleError(UsageError):
     """A rule was named that neither the contract nor the quarantine knows."""
 
