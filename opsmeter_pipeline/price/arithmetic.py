@@ -23,11 +23,11 @@ _CLASSES = (
     "request",
 )
 _CARD = ("price_id", "provider_id", "model_id", "priority", "valid_from", "valid_to",
-         "window_start", "window_end", "above_input_tokens")  # fmt: skip
+         "window_start", "window_end", "tier_threshold_tokens")  # fmt: skip
 NAMES = ("provider", "model")
 """What a caller names a model by; in events and resolutions alike."""
 _PARTS = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
-_BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "above_input_tokens")
+_BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "tier_threshold_tokens")
 _SPECIAL_UNITS = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "web_searches")
 
 
@@ -114,14 +114,14 @@ def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
         (at >= pl.col("valid_from")).fill_null(value=True)
         & (at < pl.col("valid_to")).fill_null(value=True)
         & pl.when(wraps).then(after | before).otherwise(after & before).fill_null(value=True)
-        & (pl.col("input_tokens") > pl.col("above_input_tokens")).fill_null(value=True)
+        & (pl.col("input_tokens") > pl.col("tier_threshold_tokens")).fill_null(value=True)
     )
     return (
         events.lazy()
         .select("seq", *NAMES, "occurred_at", "input_tokens")
         .join(cards.lazy(), on=NAMES)
         .filter(in_force)
-        .sort("seq", "priority", "above_input_tokens", nulls_last=False)
+        .sort("seq", "priority", "tier_threshold_tokens", nulls_last=False)
         .unique("seq", keep="last", maintain_order=True)
         .collect()
     )

@@ -5,6 +5,7 @@ have start dates or daily windows, a value may have tiers by input size. Here ea
 becomes rows that say so themselves. Reading the package is `storage.price_book`'s.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -40,30 +41,48 @@ class _Entry(NamedTuple):
     prices: dict[str, Any]
 
 
-def flatten_prices(providers: Iterable[Any], *, version: str, loaded_at: datetime) -> pl.DataFrame:
+def flatten_prices(
+    providers: Iterable[Any], *, version: str, sha256: str, loaded_at: datetime
+) -> pl.DataFrame:
     """Return all standard token prices of the source, one row per price; see `price_catalogue`.
 
     Args:
         providers: `genai_prices.types.Provider` objects in the package's order.
         version: the package's version, kept with each row and in each price id.
+        sha256: of the package's data, kept with each row.
         loaded_at: when this is done (UTC).
     """
+    models = [(provider, model) for provider in providers for model in provider.models]
     rows = [
         {
             **row,
             "provider_id": provider.id,
             "model_id": model.id,
+            "model_order": order,
+            "model_pattern": pattern_of(model.match),
+            "currency": "USD",
             "price_id": f"{provider.id}/{model.id}@{version}#{row['price_id']}",
             "source": "genai-prices",
             "source_version": version,
+            "source_sha256": sha256,
             "loaded_at": loaded_at,
         }
-        for provider in providers
-        for model in provider.models
+        for order, (provider, model) in enumerate(models)
         for entry in _entries(model.prices)
         for row in _rows(entry)
     ]
     return pl.DataFrame(rows, schema=PRICE_CATALOGUE.schema)
+
+
+def pattern_of(clause: Any) -> str:  # noqa: ANN401 - the package's union of clauses
+    """Return a match clause as JSON: `{"equals": ...}`, `{"or": [...]}` and so on."""
+    return json.dumps(_told(clause))
+
+
+def _told(clause: Any) -> dict[str, Any]:  # noqa: ANN401 - the package's union of clauses
+    [(kind, value)] = vars(clause).items()
+    told = [_told(part) for part in value] if isinstance(value, list) else value
+    return {kind.rstrip("_"): told}
 
 
 def _entries(prices: Any) -> Sequence[_Entry]:  # noqa: ANN401 - one ModelPrice or a list
@@ -107,7 +126,10 @@ def _rows(entry: _Entry) -> Iterator[dict[str, object]]:
                 "valid_to": entry.valid_to,
                 "window_start": entry.window_start and entry.window_start.replace(tzinfo=None),
                 "window_end": entry.window_end and entry.window_end.replace(tzinfo=None),
-                "above_input_tokens": above,
+                "tier_threshold_tokens": above,
+                "tier_operator": None if above is None else ">",
+                "tier_scope": None if above is None else "whole_request",
+                "tier_count": None if above is None else "input_tokens",
                 "is_rounded": is_rounded,
             }
 

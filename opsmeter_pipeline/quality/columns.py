@@ -33,7 +33,11 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "oversized",
             "touched",
         ),
-        "unit": ("token", "request"),
+        "unit": ("token", "request", "search"),
+        "currency": ("USD",),
+        "tier_operator": (">", ">="),
+        "tier_scope": ("whole_request", "marginal"),
+        "tier_count": ("input_tokens", "class_tokens"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -57,7 +61,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
-        "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
+        "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
     }
 )

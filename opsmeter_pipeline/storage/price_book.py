@@ -4,10 +4,12 @@ Only the pinned package is read, never its online update, so a run can be repeat
 takes a quarter of a second, so it is imported when a price list or a new name is asked for.
 """
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +17,8 @@ import polars as pl
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
+
+_FOUND = ("called_provider_id", "provider_id", "model_id", "rule", "candidates")
 
 
 class PriceBook:
@@ -27,7 +31,16 @@ class PriceBook:
 
     def catalogue(self, *, now: datetime) -> pl.DataFrame:
         """Return the whole list as rows of `price_catalogue`."""
-        return flatten_prices(self._snapshot.providers, version=self.version, loaded_at=now)
+        return flatten_prices(
+            self._snapshot.providers, version=self.version, sha256=self.sha256, loaded_at=now
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the package's data file, hexadecimal."""
+        from genai_prices import data  # noqa: PLC0415 - slow, see the module's text
+
+        return hashlib.sha256(Path(data.__file__).read_bytes()).hexdigest()
 
     def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
         """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
@@ -56,8 +69,9 @@ class PriceBook:
                 spelling, None, provider_id_of(provider), None
             )
         except LookupError:
-            return {"provider_id": None, "model_id": None, "rule": "unknown"}
+            return dict.fromkeys(_FOUND) | {"rule": "unknown"}
         rule = "name" if match.id == spelling else "pattern"
         # A provider may fall back to another's models (azure to openai); the price is theirs.
         owner = next((p for p in (found, *self._snapshot.providers) if match in p.models), found)
-        return {"provider_id": owner.id, "model_id": match.id, "rule": rule}
+        ids = {"called_provider_id": found.id, "provider_id": owner.id, "model_id": match.id}
+        return dict.fromkeys(_FOUND) | ids | {"rule": rule}

@@ -28,7 +28,7 @@ def priced_by(prices: Any, *events: dict[str, Any]) -> pl.DataFrame:
     """Return the events priced by a catalogue of one model that has these prices."""
     model = ModelInfo(id="gpt-4o", match=ClauseEquals("gpt-4o"), prices=prices)
     provider = Provider(id="openai", name="OpenAI", api_pattern="", models=[model])
-    catalogue = flatten_prices([provider], version="1", loaded_at=NOW)
+    catalogue = flatten_prices([provider], version="1", sha256="", loaded_at=NOW)
     names = pl.DataFrame(
         [("openai", "gpt-4o", "openai", "gpt-4o"), ("openai", "other", None, None)],
         schema=dict.fromkeys(("provider", "model", "provider_id", "model_id"), pl.String),

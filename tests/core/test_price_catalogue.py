@@ -40,7 +40,7 @@ PLAIN_KEYS = {
 def test_float_artefacts_are_rounded_half_even_and_marked(told, kept, is_rounded) -> None:
     model = ModelInfo(id="m", match=ClauseEquals("m"), prices=ModelPrice(input_mtok=D(told)))
     provider = Provider(id="p", name="P", api_pattern="", models=[model])
-    row = flatten_prices([provider], version="1", loaded_at=NOW).row(0, named=True)
+    row = flatten_prices([provider], version="1", sha256="", loaded_at=NOW).row(0, named=True)
     assert (row["price_usd_per_unit"], row["is_rounded"]) == (D(kept), is_rounded)
 
 
@@ -68,7 +68,7 @@ def test_models_lose_the_prefixes_of_gateways(model: str, provider: str, spellin
 @pytest.fixture(scope="module")
 def catalogue() -> pl.DataFrame:
     providers = data_snapshot.get_snapshot().providers
-    return flatten_prices(providers, version="1", loaded_at=NOW)
+    return flatten_prices(providers, version="1", sha256="", loaded_at=NOW)
 
 
 def test_installed_list_is_flattened_with_28_rounded_rows(catalogue: pl.DataFrame) -> None:
