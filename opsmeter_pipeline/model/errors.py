@@ -204,6 +204,17 @@ class OvertakenError(OpsmeterError):
         )
 
 
+class PricesOvertakenError(OpsmeterError):
+    """Somebody else has decided on prices in the meantime."""
+
+    def __init__(self, source: str, version: str) -> None:
+        """Name what was decided on."""
+        super().__init__(
+            f"Another process decided on version {version} of {source} in the meantime. Nothing "
+            f"was written; look at `opsmeter prices pending` and try again."
+        )
+
+
 class WarehouseBusyError(OpsmeterError):
     """The warehouse stayed locked for as long as we may wait."""
 

@@ -93,6 +93,11 @@ class OwnPrices:
     prices: tuple[OwnPrice, ...] = ()
     aliases: tuple[Alias, ...] = ()
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there is an entry at all."""
+        return bool(self.prices or self.aliases)
+
 
 def parse_prices(content: bytes, *, file: str, find_shape: FindShape) -> OwnPrices:
     """Return the entries of the file in its order; an empty file has none.
