@@ -290,7 +290,7 @@ PRICE_CATALOGUE = Table(
         count("model_order", "Place of the model in the source, from 0; the first match wins."),
         text("model_pattern", "Which names mean the model, as JSON; see docs/prices.md."),
         text("token_class", "Class of tokens it is for; the classes are in docs/prices.md."),
-        text("unit", "token, request or search."),
+        text("unit", "token, request, search, hour, character, message or page."),
         money("price_usd_per_unit", "Exact price of one unit."),
         text("currency", "Always USD."),
         count("priority", "Of the rows in force at an instant, the highest priority counts."),

@@ -5,7 +5,8 @@ as callers write it into a catalogue model, `arithmetic` multiplies. Reading pri
 `storage.price_book`'s. Before it comes `identity`, after it `cube`.
 """
 
-from opsmeter_pipeline.price.arithmetic import NAMES, build_cards, price_events
+from opsmeter_pipeline.price.arithmetic import price_events
+from opsmeter_pipeline.price.cards import NAMES, build_cards
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
 

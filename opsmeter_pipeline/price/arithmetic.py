@@ -1,155 +1,121 @@
 """Tokens times prices, in exact decimals.
 
-Token classes are disjoint before they are multiplied: uncached input, cache reads, cache writes
-of either duration, output, reasoning. Prices per token are exact with 18 decimals, so nothing is
-divided and nothing is rounded. What has no price costs null and says why.
+An event's counts overlap; `price.lattice` splits them into classes that do not. Prices per unit
+are exact with 18 decimals, so nothing is divided and nothing is rounded. What has no price costs
+null and says why. Which card counts is `price.cards`' question.
 """
 
-from collections.abc import Collection
 from functools import reduce
-from operator import add, sub
+from operator import add
 
 import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
+from opsmeter_pipeline.price.cards import ASKS_FOR_TIER, CLASSES, NAMES, choose_cards
+from opsmeter_pipeline.price.lattice import PARTS, Split, split_counts
 
-_CLASSES = (
-    "uncached_input",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "output",
-    "reasoning",
-    "request",
-)
-_CARD = ("price_id", "provider_id", "model_id", "priority", "valid_from", "valid_to",
-         "window_start", "window_end", "tier_threshold_tokens")  # fmt: skip
-NAMES = ("provider", "model")
-"""What a caller names a model by; in events and resolutions alike."""
-_PARTS = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
-_BOUNDS = ("valid_from", "valid_to", "window_start", "window_end", "tier_threshold_tokens")
-_SPECIAL_UNITS = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "web_searches")
-
-
-def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per resolved name and price card: the prices in force together, a column each.
-
-    A class without a price of its own takes its parent's: one-hour cache writes that of cache
-    writes, cache reads and writes that of uncached input, reasoning that of output (the
-    catalogue's own rule).
-
-    Args:
-        catalogue: rows of `price_catalogue` of one source version.
-        resolutions: rows of `model_resolutions`.
-    """
-    wide = catalogue.pivot("token_class", index=_CARD, values="price_usd_per_unit")
-    absent = [pl.lit(None, MONEY).alias(name) for name in _CLASSES if name not in wide.columns]
-    wide = wide.with_columns(absent).with_columns(
-        pl.coalesce("cache_write_1h", "cache_write", "uncached_input").alias("cache_write_1h"),
-        pl.coalesce("cache_write", "uncached_input").alias("cache_write"),
-        pl.coalesce("cache_read", "uncached_input").alias("cache_read"),
-        pl.coalesce("reasoning", "output").alias("reasoning"),
-        pl.col("request").fill_null(0),
-    )
-    names = resolutions.select(*NAMES, "provider_id", "model_id")
-    return names.join(wide, on=["provider_id", "model_id"]).drop("provider_id", "model_id")
+_FLAGS = ("has_image_price", "untold_input", "untold_output")
+_WHOLES = ("input_tokens", "output_tokens")
 
 
 def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     """Return the events with `cost_usd`, `price_id` and `unpriced_reason`, in their order.
 
-    `cost_usd` is null where and only where `unpriced_reason` is not: `unknown_model` (no card
-    for the name), `service_tier` (other than default), `special_units` (audio, images, searches)
-    or `no_token_price` (the model has no price for a class that was used).
+    `cost_usd` and `price_id` are null where and only where `unpriced_reason` is not; the reasons
+    are listed in docs/prices.md.
+
+    Args:
+        events: staged events; the names, the counts, `occurred_at`, `service_tier`,
+            `environment` and `tenant_id` are read.
+        cards: what `build_cards` returned.
     """
-    priced = events.hstack(_choose_cards(events, cards).drop("seq"))
-    reason = (
-        pl.when(pl.col("price_id").is_null()).then(pl.lit("unknown_model"))
-        .when(pl.col("service_tier").fill_null("default") != "default")
-        .then(pl.lit("service_tier"))
-        .when(pl.any_horizontal(pl.col(unit).fill_null(0) > 0 for unit in _SPECIAL_UNITS))
-        .then(pl.lit("special_units"))
-        .when(pl.col("cost_usd").is_null()).then(pl.lit("no_token_price"))
-        .cast(pl.Categorical).alias("unpriced_reason")
-    )  # fmt: skip
+    chosen = choose_cards(events, cards)
+    split = split_counts({name for name in PARTS if events[name].null_count() < events.height})
+    # A fee per request is rare: where no card has one, nothing is added for it.
+    used = [name for name in split.units if name != "request" or (cards["request"] != 0).any()]
+    held = cards.select(pl.col("price_id").cast(pl.Categorical), "name_reason", *_FLAGS, *used)
+    counted = events.select(*_WHOLES, *split.told).hstack(held[chosen])
+    costs = counted.select(
+        reduce(add, (_times(split.units[name], name) for name in used)).alias("cost_usd"),
+        split.reason.alias("unpriced_reason"),
+        "name_reason",
+        "price_id",
+    )
+    costs = _add_steps(costs, counted, cards=cards, chosen=chosen, split=split)
+    costs = costs.with_columns(_missing_reason(events, cards, chosen))
+    return events.hstack(_tell(costs))
+
+
+def _tell(costs: pl.DataFrame) -> pl.DataFrame:
+    """Return cost, price and reason: the first that applies, or no reason and a price."""
+    reason = pl.coalesce(
+        "name_reason",
+        "missing_reason",
+        "unpriced_reason",
+        pl.when(pl.col("cost_usd").is_null()).then(pl.lit("no_token_price")),
+    )
+    told = costs.with_columns(reason.cast(pl.Categorical).alias("unpriced_reason"))
+    if told["unpriced_reason"].null_count() == told.height:
+        return told.select("cost_usd", "price_id", "unpriced_reason")
     is_priced = pl.col("unpriced_reason").is_null()
-    told = {name for name in _PARTS if priced[name].null_count() < priced.height}
-    return (
-        priced.with_columns(_cost(told).alias("cost_usd"))
-        .with_columns(reason)
-        .with_columns(
-            pl.when(is_priced).then(name).alias(name) for name in ("cost_usd", "price_id")
-        )
-        .drop(_CLASSES)
+    return told.select(
+        *(pl.when(is_priced).then(name).alias(name) for name in ("cost_usd", "price_id")),
+        "unpriced_reason",
     )
 
 
-def _choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
-    """Return the events' `seq` with the one card in force, in their order.
-
-    Most names have one card for all times and sizes, and need no choice.
-    """
-    cards = cards.with_columns(
-        *(pl.col(name).cast(events.schema[name]) for name in NAMES),
-        pl.col("price_id").cast(pl.Categorical),
-    )
-    is_alone = pl.len().over(NAMES) == 1
-    is_bounded = pl.any_horizontal(pl.col(bound).is_not_null() for bound in _BOUNDS)
-    plain = cards.filter(is_alone & ~is_bounded)
-    wanted = ("price_id", *_CLASSES)
-    chosen = events.select("seq", *NAMES).join(plain, on=NAMES, how="left", maintain_order="left")
-    chosen = chosen.select("seq", *wanted)
-    if plain.height == cards.height:
-        return chosen
-    several = _choose_among(events, cards.join(plain, on="price_id", how="anti"))
-    return chosen.update(several.select("seq", *wanted), on="seq", how="left")
-
-
-def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
-    """Return the card in force of events whose name has several, or one that is bounded."""
-    at, clock = pl.col("occurred_at"), pl.col("occurred_at").dt.time()
-    wraps = pl.col("window_start") > pl.col("window_end")
-    after, before = clock >= pl.col("window_start"), clock < pl.col("window_end")
-    in_force = (
-        (at >= pl.col("valid_from")).fill_null(value=True)
-        & (at < pl.col("valid_to")).fill_null(value=True)
-        & pl.when(wraps).then(after | before).otherwise(after & before).fill_null(value=True)
-        & (pl.col("input_tokens") > pl.col("tier_threshold_tokens")).fill_null(value=True)
-    )
-    return (
-        events.lazy()
-        .select("seq", *NAMES, "occurred_at", "input_tokens")
-        .join(cards.lazy(), on=NAMES)
-        .filter(in_force)
-        .sort("seq", "priority", "tier_threshold_tokens", nulls_last=False)
-        .unique("seq", keep="last", maintain_order=True)
-        .collect()
-    )
-
-
-def _cost(told: Collection[str]) -> pl.Expr:
-    """Return what the tokens cost; parts that no event tells of are not multiplied at all."""
-    read, write, write_1h, reasoning = (
-        pl.col(name).fill_null(0) if name in told else None for name in _PARTS
-    )
-    tokens = {
-        "uncached_input": _less(pl.col("input_tokens"), read, write),
-        "cache_read": read,
-        "cache_write": write if write is None else _less(write, write_1h),
-        "cache_write_1h": write_1h,
-        "output": _less(pl.col("output_tokens"), reasoning),
-        "reasoning": reasoning,
-        "request": pl.lit(1, pl.Int64),
-    }
-    used = {price: units for price, units in tokens.items() if units is not None}
-    return reduce(add, (_times(units, price) for price, units in used.items()))
-
-
-def _less(whole: pl.Expr, *parts: pl.Expr | None) -> pl.Expr:
-    return reduce(sub, (part for part in parts if part is not None), whole)
+def _missing_reason(events: pl.DataFrame, cards: pl.DataFrame, chosen: pl.Series) -> pl.Series:
+    """Return why no card counts, where none does."""
+    reason = pl.Series("missing_reason", [None], pl.String).new_from_index(0, events.height)
+    rows = chosen.is_null().arg_true()
+    if rows.is_empty():
+        return reason
+    names = [pl.col(name).cast(pl.String) for name in NAMES]
+    known = cards.select(*names, pl.lit(value=True).alias("is_known")).unique()
+    open_ = events.select(*names, ASKS_FOR_TIER.alias("asks"))[rows]
+    told = open_.join(known, on=NAMES, how="left", maintain_order="left").select(
+        pl.when(pl.col("is_known").is_null()).then(pl.lit("unknown_model"))
+        .when("asks").then(pl.lit("service_tier"))
+        .otherwise(pl.lit("no_price_then"))
+    )  # fmt: skip
+    return reason.scatter(rows, told.to_series())
 
 
 def _times(units: pl.Expr, price: str) -> pl.Expr:
     """Return units times price; none of something costs nothing, priced or not."""
     cost = units.cast(pl.Decimal(38, 0)) * pl.col(price)
     return pl.when(units == 0).then(pl.lit(0).cast(MONEY)).otherwise(cost.cast(MONEY))
+
+
+def _add_steps(
+    costs: pl.DataFrame,
+    counted: pl.DataFrame,
+    *,
+    cards: pl.DataFrame,
+    chosen: pl.Series,
+    split: Split,
+) -> pl.DataFrame:
+    """Return the costs with what marginal tiers add; cards with such tiers are rare.
+
+    Each unit beyond a threshold costs the step between its tier's price and the one below.
+    """
+    if cards["steps"].null_count() == cards.height:
+        return costs
+    units = [split.units.get(name, pl.lit(0, pl.Int64)).alias(f"units_{name}") for name in CLASSES]
+    several = (
+        counted.select(units)
+        .with_row_index("row")
+        .hstack(cards.select("steps")[chosen])
+        .drop_nulls("steps")
+        .explode("steps")
+        .unnest("steps")
+    )
+    counts = (
+        pl.when(pl.col("counted").list.contains(name)).then(f"units_{name}").otherwise(0)
+        for name in CLASSES
+    )
+    beyond = (pl.sum_horizontal(counts) - pl.col("above")).clip(0)
+    steps = several.select("row", _times(beyond, "step_usd").alias("step_usd"))
+    added = steps.group_by("row", maintain_order=True).agg(pl.col("step_usd").sum())
+    rows, cost = added["row"], costs["cost_usd"]
+    return costs.with_columns(cost.scatter(rows, cost[rows] + added["step_usd"]))

@@ -33,7 +33,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "oversized",
             "touched",
         ),
-        "unit": ("token", "request", "search"),
+        "unit": ("token", "request", "search", "hour", "character", "message", "page"),
         "currency": ("USD",),
         "tier_operator": (">", ">="),
         "tier_scope": ("whole_request", "marginal"),

@@ -30,8 +30,14 @@ def priced_by(prices: Any, *events: dict[str, Any]) -> pl.DataFrame:
     provider = Provider(id="openai", name="OpenAI", api_pattern="", models=[model])
     catalogue = flatten_prices([provider], version="1", sha256="", loaded_at=NOW)
     names = pl.DataFrame(
-        [("openai", "gpt-4o", "openai", "gpt-4o"), ("openai", "other", None, None)],
-        schema=dict.fromkeys(("provider", "model", "provider_id", "model_id"), pl.String),
+        [
+            ("openai", "gpt-4o", "openai", "openai", "gpt-4o", "equals"),
+            ("openai", "other", None, None, None, "unknown"),
+        ],
+        schema=dict.fromkeys(
+            ("provider", "model", "called_provider_id", "provider_id", "model_id", "rule"),
+            pl.String,
+        ),
         orient="row",
     )
     numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
