@@ -122,9 +122,26 @@ class OwnPricesError(UsageError):
         """Name the file and, entry by entry, what is wrong and what to write."""
         listed = "".join(f"\n  {problem}" for problem in problems)
         super().__init__(
-            f"Prices in {file} cannot be used:{listed}\nNothing of it was loaded. Mend it, then ask "
-            f"`opsmeter prices check {file}`."
+            f"Prices in {file} cannot be used:{listed}\nNothing of it was loaded. Mend it, then "
+            f"ask `opsmeter prices check {file}`."
         )
+
+
+class NothingWaitsError(UsageError):
+    """A version of prices was to be accepted that does not wait."""
+
+    def __init__(self, version: str, waiting: Sequence[str]) -> None:
+        """Name the version and those that wait."""
+        known = f"These wait: {', '.join(waiting)}." if waiting else "None waits."
+        super().__init__(f"Version {version!r} does not wait. {known} Nothing was accepted.")
+
+
+class PriceQuestionError(UsageError):
+    """A price was asked for in a way that has no answer."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        """Say what cannot be asked and how to ask."""
+        super().__init__(f"{what} {remedy}")
 
 
 class UnknownRuleError(UsageError):

@@ -47,9 +47,12 @@ def find_moves(former: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     requests = _build_requests(former, new)
     old, then = pl.col("former_usd_per_unit"), pl.col("new_usd_per_unit")
     is_far = (2 * then >= 3 * old) | (2 * then <= old)
-    moved = _price(requests, former, "former_usd_per_unit").hstack(
-        _price(requests, new, "new_usd_per_unit").select("new_usd_per_unit")
-    ).filter((old != then) & is_far | old.is_not_null() & then.is_null())  # fmt: skip
+    is_no_fee = (pl.col("token_class") == "request") & (old == 0)
+    moved = (
+        _price(requests, former, "former_usd_per_unit")
+        .hstack(_price(requests, new, "new_usd_per_unit").select("new_usd_per_unit"))
+        .filter((old != then) & is_far | old.is_not_null() & then.is_null() & ~is_no_fee)
+    )
     same = [*NAMES, *_CONDITIONS, old.meta.output_name(), then.meta.output_name()]
     alike = moved.group_by(*_REQUEST, *same[-2:], maintain_order=True).agg(
         pl.col("token_class").str.join(", ")
@@ -121,7 +124,7 @@ def _price(requests: pl.DataFrame, cards: pl.DataFrame, name: str) -> pl.DataFra
     beyond = (
         priced.select("row", "input_tokens", "steps").explode("steps").unnest("steps")
         .filter(pl.col("above") < pl.col("input_tokens")).explode("counted")
-        .group_by("row", token_class="counted").agg(pl.col("step_usd").sum())
+        .group_by("row", pl.col("counted").alias("token_class")).agg(pl.col("step_usd").sum())
     )  # fmt: skip
     stepped = each.join(beyond, on=["row", "token_class"], how="left", maintain_order="left")
     price = pl.col(name) + pl.col("step_usd").fill_null(0)

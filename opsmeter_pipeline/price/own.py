@@ -16,7 +16,6 @@ from typing import Any, cast
 from opsmeter_pipeline.model.errors import OwnPricesError
 from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
 from opsmeter_pipeline.price.own_values import (
-    BadValueError,
     CLASS_KEYS,
     TableReader,
     build_tenant_reader,
@@ -27,6 +26,7 @@ from opsmeter_pipeline.price.own_values import (
     read_name,
     read_price,
     read_service_tier,
+    refuse,
 )
 
 PRICE_KEYS = (
@@ -229,7 +229,7 @@ def _as_tiers(value: object) -> Sequence[Mapping[str, object]]:
     wrong: list[str] = []
     tables = _tables(value, "price.tier", wrong)
     if wrong:
-        raise BadValueError("is no list of tables; write each under a header [[price.tier]]")
+        refuse("is no list of tables; write each under a header [[price.tier]]")
     return tables
 
 

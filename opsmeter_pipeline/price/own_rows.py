@@ -7,18 +7,25 @@ wider one (ADR 0015). Reading the file is `storage.own_book`'s.
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from opsmeter_pipeline.model.tables import PRICE_ALIASES, PRICE_CATALOGUE
 from opsmeter_pipeline.price.own import OwnPrice, OwnPrices
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 OWN_SOURCE = "prices.toml"
 OWN_PRIORITY = 1_000_000
 """Of a user's own row; the package counts its entries from 0 and never comes near."""
 _OF_ENVIRONMENT, _OF_TENANT = 1, 2
 """What is added for an entry of one environment, and of one tenant: a tenant's contract wins."""
+
+_UNITS: Mapping[str, str] = MappingProxyType({"request": "request", "web_search": "search"})
+"""The unit of a class that is not priced by tokens."""
 
 
 def to_catalogue_rows(
@@ -78,7 +85,7 @@ def _rows(price: OwnPrice) -> Iterator[dict[str, object]]:
         for token_class, usd in in_force.items():
             yield {
                 "token_class": token_class,
-                "unit": UNITS.get(token_class, "token"),
+                "unit": _UNITS.get(token_class, "token"),
                 "price_usd_per_unit": usd,
                 "tier_threshold_tokens": above,
                 "tier_operator": None if above is None else ">",
@@ -92,7 +99,3 @@ def _price_id(price: OwnPrice, row: Mapping[str, object], version: str) -> str:
     number = price.label.rsplit(" ", 1)[-1]
     tier = "" if above is None else f">{above}"
     return f"{'/'.join(price.name)}@{OWN_SOURCE}-{version}#{number}{tier}"
-
-
-UNITS = {"request": "request"}
-"""The unit of a class that is not priced by tokens."""

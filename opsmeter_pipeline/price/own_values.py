@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from opsmeter_pipeline.model.wire import ENVIRONMENTS, MAX_COUNT, SERVICE_TIERS
 
@@ -24,6 +24,11 @@ Value = TypeVar("Value")
 
 class BadValueError(ValueError):
     """A value cannot be used; the text says what it is and what to write."""
+
+
+def refuse(text: str) -> NoReturn:
+    """Raise `BadValueError` with this text."""
+    raise BadValueError(text)
 
 
 class TableReader:
@@ -65,7 +70,7 @@ def _unknown(key: str, keys: Sequence[str]) -> str:
 def read_name(value: object) -> str:
     """Return a name of a provider or model."""
     if not isinstance(value, str) or not value.strip():
-        raise BadValueError("is no name; write it in quotes, as callers send it")
+        refuse("is no name; write it in quotes, as callers send it")
     return value
 
 
@@ -77,13 +82,11 @@ def read_price(value: object) -> Decimal:
     """
     price = _to_decimal(value)
     if price < 0:
-        raise BadValueError(f"is {_show(value)}, below zero; write what is charged, 0 if nothing")
+        refuse(f"is {_show(value)}, below zero; write what is charged, 0 if nothing")
     if price > MOST_USD:
-        raise BadValueError(f"is {_show(value)}, more than {MOST_USD} dollars; check its unit")
+        refuse(f"is {_show(value)}, more than {MOST_USD} dollars; check its unit")
     if _count_decimals(price) > MOST_DECIMALS:
-        raise BadValueError(
-            f"has {_count_decimals(price)} decimals; write it with {MOST_DECIMALS} at most"
-        )
+        refuse(f"has {_count_decimals(price)} decimals; write it with {MOST_DECIMALS} at most")
     return price.copy_abs()  # there is a zero with a sign
 
 
@@ -105,27 +108,25 @@ def _to_decimal(value: object) -> Decimal:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    raise BadValueError(f'is {_show(value)}, no price; write dollars such as "2.50"')
+    refuse(f'is {_show(value)}, no price; write dollars such as "2.50"')
 
 
 def read_instant(value: object) -> datetime:
     """Return the instant in UTC; a date is the first instant of that UTC day."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise BadValueError(f"is {value.isoformat()} without an offset; add Z or +hh:mm")
+            refuse(f"is {value.isoformat()} without an offset; add Z or +hh:mm")
         return value.astimezone(UTC)
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
-    raise BadValueError(
-        f"is {_show(value)}, no date; write 2026-01-31 or 2026-01-31T12:00:00Z, without quotes"
-    )
+    refuse(f"is {_show(value)}, no date; write 2026-01-31 or 2026-01-31T12:00:00Z, without quotes")
 
 
 def read_count(value: object) -> int:
     """Return a count of tokens."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT:
         return value
-    raise BadValueError(f"is {_show(value)}, no count of tokens; write a number such as 200000")
+    refuse(f"is {_show(value)}, no count of tokens; write a number such as 200000")
 
 
 def read_environment(value: object) -> str:
@@ -142,13 +143,13 @@ def read_currency(value: object) -> str:
     """Return the one currency there is."""
     if value == "USD":
         return "USD"
-    raise BadValueError(f"is {_show(value)}; all prices are US dollars, convert them")
+    refuse(f"is {_show(value)}; all prices are US dollars, convert them")
 
 
 def _one_of(value: object, known: Sequence[str]) -> str:
     if isinstance(value, str) and value in known:
         return value
-    raise BadValueError(f"is {_show(value)}; write one of {', '.join(known)}")
+    refuse(f"is {_show(value)}; write one of {', '.join(known)}")
 
 
 def build_tenant_reader(find_shape: Callable[[str], str | None]) -> Callable[[object], str]:
@@ -160,11 +161,11 @@ def build_tenant_reader(find_shape: Callable[[str], str | None]) -> Callable[[ob
 
     def read_tenant(value: object) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise BadValueError("is no tenant; write its tenant_id as `events` holds it, in quotes")
+            refuse("is no tenant; write its tenant_id as `events` holds it, in quotes")
         shape = find_shape(value)
         if shape is not None:
             text = f"looks like {shape}, not shown here; write its hashed tenant_id from `events`"
-            raise BadValueError(text)
+            refuse(text)
         return value
 
     return read_tenant
@@ -181,8 +182,14 @@ CLASS_KEYS: Mapping[str, str] = MappingProxyType(
         "cache_read_usd_per_mtok": "cache_read",
         "cache_write_usd_per_mtok": "cache_write",
         "cache_write_1h_usd_per_mtok": "cache_write_1h",
+        "input_audio_usd_per_mtok": "input_audio",
+        "input_audio_cache_read_usd_per_mtok": "input_audio_cache_read",
+        "input_image_usd_per_mtok": "input_image",
+        "input_image_cache_read_usd_per_mtok": "input_image_cache_read",
         "output_usd_per_mtok": "output",
         "reasoning_usd_per_mtok": "reasoning",
+        "output_audio_usd_per_mtok": "output_audio",
+        "web_search_usd": "web_search",
         "request_usd": "request",
     }
 )

@@ -64,6 +64,11 @@ class PriceLog:
         return [Decision(*row) for row in last.filter(decision=WAITS).select(names).iter_rows()]
 
 
+def empty_log() -> PriceLog:
+    """Return the log of a home that has loaded nothing yet."""
+    return PriceLog(PRICE_VERSIONS.empty())
+
+
 def read_log(lake: Lake, *, until: datetime | None = None) -> PriceLog:
     """Return the log, or what of it was known at an instant."""
     known = " WHERE decided_at <= ?" if until else ""

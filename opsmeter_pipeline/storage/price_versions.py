@@ -56,6 +56,9 @@ class Listed(NamedTuple):
         return set(self.prices.select("provider_id", "model_id").iter_rows())
 
 
+NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {})
+
+
 class Sources(NamedTuple):
     """Where prices come from now: the installed package and the user's file."""
 
@@ -105,7 +108,7 @@ def settle_prices(
 def read_version(lake: Lake, source: str, version: str | None) -> Listed:
     """Return the prices of one loaded version; of None, no prices."""
     if version is None:
-        return Listed("", PRICE_CATALOGUE.empty(), {})
+        return NO_PRICES
     sql = "SELECT * FROM price_catalogue WHERE source = ? AND source_version = ?"
     prices = PRICE_CATALOGUE.arrange(lake.read(sql, [source, version]))
     if source == PACKAGE:
@@ -125,11 +128,31 @@ def list_own(own: OwnBook, *, now: datetime) -> Listed:
     return Listed(own.version, rows, {alias.name: alias.means for alias in own.entries.aliases})
 
 
+def list_package(book: PriceBook, *, now: datetime) -> Listed:
+    """Return the prices of the installed package."""
+    return Listed(book.version, book.catalogue(now=now), {})
+
+
+def find_unknown_aliases(book: PriceBook, own: OwnBook, *, now: datetime) -> list[str]:
+    """Return what is wrong with each alias that means a model nobody has a price for."""
+    priced = {price.name for price in own.entries.prices}
+    aliases = [alias for alias in own.entries.aliases if alias.means not in priced]
+    if not aliases:
+        return []
+    told = book.resolve([alias.means for alias in aliases], now=now)
+    return [
+        f"{alias.label} ({' '.join(alias.name)}): nobody has a price for what it means, "
+        f"{' '.join(alias.means)}; correct the name or add a [[price]] for it"
+        for alias, model_id in zip(aliases, told["model_id"], strict=True)
+        if model_id is None
+    ]
+
+
 def _load_package(lake: Lake, book: PriceBook, staging: Staging, *, now: datetime) -> Listed:
-    rows = book.catalogue(now=now)
-    path = staging.write("price_catalogue", rows)
+    listed = list_package(book, now=now)
+    path = staging.write("price_catalogue", listed.prices)
     append_new(lake, PRICE_CATALOGUE, path, key=_VERSION)
-    return Listed(book.version, rows, {})
+    return listed
 
 
 def _load_own(lake: Lake, own: OwnBook, staging: Staging, *, now: datetime) -> Listed:
@@ -140,13 +163,20 @@ def _load_own(lake: Lake, own: OwnBook, staging: Staging, *, now: datetime) -> L
     return listed
 
 
+def find_moves_of(lake: Lake, book: PriceBook, log: PriceLog, waiting: Decision) -> pl.DataFrame:
+    """Return how a version that waits would move the prices in force; see `find_moves`."""
+    package, own = (read_version(lake, one, log.in_force(one)) for one in (PACKAGE, OWN_SOURCE))
+    new = read_version(lake, waiting.source, waiting.source_version)
+    if waiting.source == PACKAGE:
+        return compare_packages(package, new, own)
+    return compare_own(book, package, own, new)
+
+
 def compare_packages(former: Listed, new: Listed, own: Listed) -> pl.DataFrame:
     """Return how a new package moves prices, where the user's own do not stand over them."""
     answers = _own_answers(former.names | new.names)
     mine = resolve_own(answers, own=own.names, aliases={}, version=own.version)
-    return find_moves(
-        *(join_cards(one.prices, answers, own.prices, mine) for one in (former, new))
-    )
+    return find_moves(*(join_cards(one.prices, answers, own.prices, mine) for one in (former, new)))
 
 
 def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -> pl.DataFrame:

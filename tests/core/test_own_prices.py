@@ -81,7 +81,7 @@ def test_an_alias_names_the_model_it_means() -> None:
         ("1e-99999", "has 99999 decimals"),
         ("1e99999", "is 1E+99999, more than 1000000 dollars; check its unit"),
         ("1000000.1", "more than 1000000 dollars"),
-        ("nan", "is NaN, no price; write dollars such as \"2.50\""),
+        ("nan", 'is NaN, no price; write dollars such as "2.50"'),
         ("inf", "no price"),
         ("true", "is True, no price"),
         ('"2,50"', "is '2,50', no price"),
@@ -112,7 +112,7 @@ def test_prices_up_to_the_bounds_are_taken(value: str) -> None:
     [
         (ENTRY, "price 1 (acme m): it has no price; add input_usd_per_mtok"),
         (ENTRY + "input = 1", "'input' is no key here; did you mean input_usd_per_mtok?"),
-        (ENTRY + 'zzz = 1', "'zzz' is no key here; there are provider, model,"),
+        (ENTRY + "zzz = 1", "'zzz' is no key here; there are provider, model,"),
         ('[[price]]\nmodel = "m"\nrequest_usd = 1', "price 1 (m): provider is missing; add it"),
         ('[[price]]\nprovider = ""\nmodel = 3', "price 1 (): provider is no name"),
         ('currency = "EUR"', "currency is 'EUR'; all prices are US dollars, convert them"),
