@@ -27,8 +27,9 @@ from opsmeter_pipeline.storage.price_versions import Sources
 
 _DAY_LENGTH = 10
 _CHARGES = ("token_class", "unit", "usd_per_unit", "usd_per_mtok", "has_own_row")
-_ROWS = ("price_id", "token_class", "price_usd_per_unit", "valid_from", "valid_to",
-         "tier_threshold_tokens", "service_tier", "environment", "tenant_id")  # fmt: skip
+_WHEN = ("valid_from", "valid_to", "window_start", "window_end", "tier_operator",
+         "tier_threshold_tokens", "tier_scope", "service_tier", "environment",
+         "tenant_id")  # fmt: skip
 _SOME_ROWS = 12
 
 
@@ -136,6 +137,13 @@ def _print(one: Mapping[str, Any]) -> None:
         print_table([{name: row[name] for name in _CHARGES} for row in one["charges"]],
                     title="what is charged")  # fmt: skip
     for name, title in (("rows", "rows that count"), ("other_rows", "rows that do not count here")):
-        rows = [{column: row[column] for column in _ROWS} for row in one[name]]
+        rows = [_shorten(row) for row in one[name]]
         if rows:
             print_table(rows[:_SOME_ROWS], title=f"{title} ({len(rows)})")
+
+
+def _shorten(row: Mapping[str, Any]) -> dict[str, object]:
+    """Return a row of the catalogue for a person: its conditions as one text."""
+    when = [f"{name} {row[name]}" for name in _WHEN if row[name] is not None]
+    names = ("price_id", "token_class", "price_usd_per_unit")
+    return {name: row[name] for name in names} | {"only": ", ".join(when)}

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from rich.markup import escape
 
-from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_command
+from opsmeter_pipeline.cli.app import out, print_json, print_table, spell_command
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import (
     NothingWaitsError,
@@ -116,17 +116,6 @@ def check_command(file: Path, *, as_json: bool) -> None:
               f"version {own.version}.", soft_wrap=True)  # fmt: skip
     if moves.height:
         _print_moves(moves.to_dicts(), title="50 % or more away from the package's prices")
-
-
-def warn_waiting(log: PriceLog, home: Path | None) -> None:
-    """Say on standard error which versions wait, if any do."""
-    for one in log.waiting():
-        text = (
-            f"{one.source} {one.source_version} moves {one.moved_prices} prices by 50 % or more "
-            f"and waits; the version before goes on pricing. See: {spell_command(home)} prices "
-            f"pending"
-        )
-        err.print(f"[yellow]prices:[/yellow] {escape(text)}", soft_wrap=True)
 
 
 def _open(settings: Settings) -> HomeResource:

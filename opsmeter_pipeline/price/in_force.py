@@ -29,4 +29,6 @@ def join_cards(
     always = mine.filter(pl.all_horizontal(pl.col(_CONDITIONS).is_null()))
     covered = [*NAMES, "service_tier"]
     kept = listed.join(always.select(covered), on=covered, how="anti", nulls_equal=True)
-    return pl.concat([kept, mine.select(listed.columns)])
+    # A list may have prices for classes that no event can have, each a column of its own.
+    shared = [name for name in listed.columns if name in mine.columns]
+    return pl.concat([kept.select(shared), mine.select(shared)])

@@ -59,7 +59,12 @@ def find_moves(former: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     )
     found = alike.sort(*NAMES, "occurred_at", "input_tokens", maintain_order=True)
     found = found.unique([*same, "token_class"], keep="first", maintain_order=True)
-    return found.select(pl.col(name).cast(dtype) for name, dtype in MOVE_SCHEMA.items())
+    # For whom a price does not differ from that for all others, nothing is told twice.
+    told = [*NAMES, "service_tier", *same[-2:], "token_class"]
+    of_all = found.filter(pl.col("environment").is_null() & pl.col("tenant_id").is_null())
+    narrower = found.join(of_all, on=told, how="anti", nulls_equal=True)
+    rows = pl.concat([of_all, narrower])
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in MOVE_SCHEMA.items())
 
 
 def _build_requests(former: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:

@@ -114,7 +114,9 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
     event = _event_of(request)
     chosen = cards[choose_cards(event, cards)].row(0, named=True)
     cost = price_events(event, cards).row(0, named=True)
-    rows = pl.concat([known.package.prices, own.prices]).filter(price_id=chosen["price_id"])
+    rows = pl.concat([known.package.prices, own.prices]).filter(
+        pl.col("price_id") == (chosen["price_id"] or "")
+    )
     resolved = (mine if _is_own(rows) else answers).row(0, named=True)
     return {
         **asdict(request),

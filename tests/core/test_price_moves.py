@@ -57,7 +57,7 @@ def moves(former: pl.DataFrame, new: pl.DataFrame) -> list[tuple[object, ...]]:
     return find_moves(former, new).select(shown).rows()
 
 
-LIST = rows(row("2.5"), row("10", "output"))
+LIST = rows(row("2.5"), row("10", "output"), row("7", "input_character", unit="character"))
 
 
 @pytest.mark.parametrize(
