@@ -1,17 +1,21 @@
 """The price stage: what each event costs, exactly, or that nobody knows.
 
-`catalogue` turns a source's price list into rows of `price_catalogue`, `matching` turns a name
-as callers write it into a catalogue model, `arithmetic` multiplies. Reading price sources is
-`storage.price_book`'s. Before it comes `identity`, after it `cube`.
+`catalogue` turns a source's price list into rows of `price_catalogue`. `spelling` and `matching`
+turn a name as callers write it into a catalogue model. `cards` gathers what is in force together
+and chooses, `lattice` splits an event's counts into classes, `arithmetic` multiplies. Reading
+price sources is `storage.price_book`'s. Before it comes `identity`, after it `cube`.
 """
 
 from opsmeter_pipeline.price.arithmetic import price_events
 from opsmeter_pipeline.price.cards import NAMES, build_cards
 from opsmeter_pipeline.price.catalogue import flatten_prices
-from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
+from opsmeter_pipeline.price.matching import Matcher, Resolution
+from opsmeter_pipeline.price.spelling import provider_id_of, spelling_of
 
 __all__ = [
     "NAMES",
+    "Matcher",
+    "Resolution",
     "build_cards",
     "flatten_prices",
     "price_events",

@@ -12,9 +12,8 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
 from opsmeter_pipeline.price.cards import ASKS_FOR_TIER, CLASSES, NAMES, choose_cards
-from opsmeter_pipeline.price.lattice import PARTS, Split, split_counts
+from opsmeter_pipeline.price.lattice import FLAGS, PARTS, Split, split_counts
 
-_FLAGS = ("has_image_price", "untold_input", "untold_output")
 _WHOLES = ("input_tokens", "output_tokens")
 
 
@@ -33,52 +32,59 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     split = split_counts({name for name in PARTS if events[name].null_count() < events.height})
     # A fee per request is rare: where no card has one, nothing is added for it.
     used = [name for name in split.units if name != "request" or (cards["request"] != 0).any()]
-    held = cards.select(pl.col("price_id").cast(pl.Categorical), "name_reason", *_FLAGS, *used)
-    counted = events.select(*_WHOLES, *split.told).hstack(held[chosen])
+    counted = events.select(*_WHOLES, *split.told).hstack(cards.select(*FLAGS, *used)[chosen])
     costs = counted.select(
         reduce(add, (_times(split.units[name], name) for name in used)).alias("cost_usd"),
-        split.reason.alias("unpriced_reason"),
-        "name_reason",
-        "price_id",
+        *(doubt.fill_null(value=False).alias(reason) for reason, doubt in split.doubts.items()),
     )
     costs = _add_steps(costs, counted, cards=cards, chosen=chosen, split=split)
-    costs = costs.with_columns(_missing_reason(events, cards, chosen))
-    return events.hstack(_tell(costs))
+    return events.hstack(_tell(events, cards, chosen=chosen, costs=costs))
 
 
-def _tell(costs: pl.DataFrame) -> pl.DataFrame:
-    """Return cost, price and reason: the first that applies, or no reason and a price."""
-    reason = pl.coalesce(
-        "name_reason",
-        "missing_reason",
-        "unpriced_reason",
-        pl.when(pl.col("cost_usd").is_null()).then(pl.lit("no_token_price")),
+def _tell(
+    events: pl.DataFrame, cards: pl.DataFrame, *, chosen: pl.Series, costs: pl.DataFrame
+) -> pl.DataFrame:
+    """Return cost and price, or null and the first reason why not.
+
+    Args:
+        costs: `cost_usd`, and a column of true or false per doubt, named by its reason.
+    """
+    doubts = costs.columns[1:]
+    is_unpriced = (
+        chosen.is_null()
+        | costs.select(pl.any_horizontal(pl.col("cost_usd").is_null(), *doubts)).to_series()
     )
-    told = costs.with_columns(reason.cast(pl.Categorical).alias("unpriced_reason"))
-    if told["unpriced_reason"].null_count() == told.height:
-        return told.select("cost_usd", "price_id", "unpriced_reason")
-    is_priced = pl.col("unpriced_reason").is_null()
-    return told.select(
-        *(pl.when(is_priced).then(name).alias(name) for name in ("cost_usd", "price_id")),
-        "unpriced_reason",
+    rows = is_unpriced.arg_true()
+    doubted = pl.coalesce(
+        *(pl.when(why).then(pl.lit(why)) for why in doubts), pl.lit("no_token_price")
+    )
+    missing = _missing_reasons(events[rows], cards, chosen[rows])
+    reasons = costs[rows].select(pl.coalesce(missing, doubted)).to_series()
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, events.height)
+    price_ids = cards["price_id"].cast(pl.Categorical)
+    return pl.DataFrame(
+        {
+            "cost_usd": costs["cost_usd"].zip_with(~is_unpriced, pl.Series([None], dtype=MONEY)),
+            "price_id": price_ids[chosen.set(is_unpriced, None)],
+            "unpriced_reason": none.scatter(rows, reasons).cast(pl.Categorical),
+        }
     )
 
 
-def _missing_reason(events: pl.DataFrame, cards: pl.DataFrame, chosen: pl.Series) -> pl.Series:
-    """Return why no card counts, where none does."""
-    reason = pl.Series("missing_reason", [None], pl.String).new_from_index(0, events.height)
-    rows = chosen.is_null().arg_true()
-    if rows.is_empty():
-        return reason
+def _missing_reasons(events: pl.DataFrame, cards: pl.DataFrame, chosen: pl.Series) -> pl.Series:
+    """Return why no card counts for each event; null where one does."""
     names = [pl.col(name).cast(pl.String) for name in NAMES]
-    known = cards.select(*names, pl.lit(value=True).alias("is_known")).unique()
-    open_ = events.select(*names, ASKS_FOR_TIER.alias("asks"))[rows]
-    told = open_.join(known, on=NAMES, how="left", maintain_order="left").select(
-        pl.when(pl.col("is_known").is_null()).then(pl.lit("unknown_model"))
+    known = cards.group_by(names).agg(
+        pl.col("name_reason").drop_nulls().first(), pl.lit(value=True).alias("is_known")
+    )
+    told = events.select(*names, ASKS_FOR_TIER.alias("asks"), chosen.is_null().alias("is_missing"))
+    return told.join(known, on=NAMES, how="left", maintain_order="left").select(
+        pl.when(~pl.col("is_missing")).then(None)
+        .when(pl.col("is_known").is_null()).then(pl.lit("unknown_model"))
+        .when(pl.col("name_reason").is_not_null()).then("name_reason")
         .when("asks").then(pl.lit("service_tier"))
-        .otherwise(pl.lit("no_price_then"))
-    )  # fmt: skip
-    return reason.scatter(rows, told.to_series())
+        .otherwise(pl.lit("no_price_then")).alias("reason")
+    ).to_series()  # fmt: skip
 
 
 def _times(units: pl.Expr, price: str) -> pl.Expr:

@@ -57,7 +57,7 @@ _CONDITIONS = (
 )  # fmt: skip
 _BOUNDS = (*_CONDITIONS[1:5], "environment", "tenant_id", "above_input_tokens")
 _MODEL = ("provider_id", "model_id")
-ASKS_FOR_TIER = (pl.col("service_tier").cast(pl.String) != "default").fill_null(value=False)
+ASKS_FOR_TIER = (pl.col("service_tier") != "default").fill_null(value=False)
 _CHOSEN_BY = (*NAMES, "occurred_at", "input_tokens", "service_tier", "environment", "tenant_id")
 STEPS = pl.List(pl.Struct({"counted": pl.List(pl.String), "above": pl.Int64, "step_usd": MONEY}))
 """A card's marginal tiers: each unit of these classes beyond `above` costs `step_usd` more."""
@@ -169,27 +169,23 @@ def choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.Series:
 
     Most names have one card for all times, sizes and callers and need no choice.
     """
-    cards = cards.with_row_index("card").with_columns(
+    cards = cards.with_row_index("card").filter(pl.col("name_reason").is_null()).with_columns(
         pl.col(name).cast(events.schema[name]) for name in NAMES
-    )
+    )  # fmt: skip
     is_default = pl.col("service_tier").is_null()
     is_bounded = pl.any_horizontal(pl.col(bound).is_not_null() for bound in _BOUNDS)
-    is_alone = is_default.sum().over(NAMES) == 1
-    plain = cards.filter(is_default & is_alone & ~is_bounded)
-    first = events.lazy().select(NAMES).join(
-        plain.lazy().select(*NAMES, "card", "name_reason"), on=NAMES, how="left",
-        maintain_order="left",
-    ).collect()  # fmt: skip
-    wants_tier = events.select(ASKS_FOR_TIER).to_series() & first["name_reason"].is_null()
-    chosen = first["card"]
-    if plain.height < cards.height:
-        is_open = wants_tier | chosen.is_null()
-        rows = is_open.arg_true()
-        among = _choose_among(events.select(_CHOSEN_BY)[rows].with_columns(row=rows), cards)
-        chosen = chosen.set(is_open, None).scatter(among["row"], among["card"])
-    elif wants_tier.any():
-        chosen = chosen.set(wants_tier, None)
-    return chosen
+    plain = cards.filter(is_default & (is_default.sum().over(NAMES) == 1) & ~is_bounded)
+    chosen = events.select(NAMES).join(
+        plain.select(*NAMES, "card"), on=NAMES, how="left", maintain_order="left"
+    )["card"]  # fmt: skip
+    is_open = chosen.is_null()
+    if events["service_tier"].null_count() < events.height:
+        is_open |= events.select(ASKS_FOR_TIER).to_series()
+    rows = is_open.arg_true()
+    if plain.height == cards.height:
+        return chosen.set(is_open, None)
+    among = _choose_among(events.select(_CHOSEN_BY)[rows].with_columns(row=rows), cards)
+    return chosen.set(is_open, None).scatter(among["row"], among["card"])
 
 
 def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +206,7 @@ def _choose_among(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
         in_force &= is_theirs.fill_null(value=True)
     order = ["priority", "tenant_id_of_card", "environment_of_card", "valid_from",
              "above_input_tokens"]  # fmt: skip
-    held = cards.lazy().filter(pl.col("name_reason").is_null()).select(
+    held = cards.lazy().select(
         *NAMES, "card", "priority", "valid_from", "valid_to", "window_start", "window_end",
         "above_input_tokens",
         *(pl.col(name).alias(f"{name}_of_card")

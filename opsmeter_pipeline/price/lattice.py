@@ -31,6 +31,8 @@ SPECIAL = (
     "web_search",
 )
 """Classes that are not plain tokens; without a price they are unpriced as `special_units`."""
+FLAGS = ("has_image_price", "untold_input", "untold_output")
+"""What units and doubts read of a card beside its prices."""
 _INPUT = pl.col("input_tokens")
 _Part = pl.Expr | None
 """A count, 0 where an event does not tell it; None where no event does."""
@@ -44,13 +46,13 @@ class Split:
         told: the parts that some event tells of.
         units: how many units of each class an event has; over its counts and its card's
             `has_image_price`. They are never negative if the event keeps the contract.
-        reason: why these units cannot be priced by the card, or null; over the same and the
-            card's prices and `untold_...` flags.
+        doubts: by reason, whether an event's card cannot price its units; over the same, the
+            card's prices and its `untold_...` flags.
     """
 
     told: tuple[str, ...]
     units: Mapping[str, pl.Expr]
-    reason: pl.Expr
+    doubts: Mapping[str, pl.Expr]
 
 
 def split_counts(told: Collection[str]) -> Split:
@@ -82,7 +84,7 @@ def split_counts(told: Collection[str]) -> Split:
     }
     used = {name: amount for name, amount in units.items() if amount is not None}
     unclear = _is_unclear(read=read, write=write, audio=audio, image=image)
-    return Split(tuple(n for n in PARTS if n in told), used, _reason(used, unclear=unclear))
+    return Split(tuple(n for n in PARTS if n in told), used, _doubts(used, unclear=unclear))
 
 
 def _overlap(part: _Part, read: _Part) -> _Part:
@@ -100,12 +102,12 @@ def _overlap(part: _Part, read: _Part) -> _Part:
     )  # fmt: skip
 
 
-def _is_unclear(*, read: _Part, write: _Part, audio: _Part, image: _Part) -> pl.Expr:
+def _is_unclear(*, read: _Part, write: _Part, audio: _Part, image: _Part) -> _Part:
     """Say whether cached tokens may be audio or image tokens and the counts do not say how many."""
     parts = [part for part in (audio, image) if part is not None]
     cached = [part for part in (read, write) if part is not None]
     if not parts or not cached:
-        return pl.lit(value=False)
+        return None
     covers_all = [part == _INPUT for part in (*parts, read) if part is not None]
     is_told = (
         pl.any_horizontal(covers_all)
@@ -115,18 +117,18 @@ def _is_unclear(*, read: _Part, write: _Part, audio: _Part, image: _Part) -> pl.
     return (reduce(add, parts) > 0) & (reduce(add, cached) > 0) & ~is_told
 
 
-def _reason(units: Mapping[str, pl.Expr], *, unclear: pl.Expr) -> pl.Expr:
-    """Return the first reason why a card cannot price these units, or null."""
-    special = [(units[name] > 0) & pl.col(name).is_null() for name in SPECIAL if name in units]
-    untold = [
+def _doubts(units: Mapping[str, pl.Expr], *, unclear: pl.Expr | None) -> dict[str, pl.Expr]:
+    """Return the doubts that these units can raise, the gravest first."""
+    untold = (
         pl.col(f"untold_{whole}") & (pl.col(f"{whole}_tokens") > 0) for whole in ("input", "output")
-    ]
-    return (
-        pl.when(pl.any_horizontal(untold)).then(pl.lit("untold_parts"))
-        .when(unclear).then(pl.lit("overlapping_parts"))
-        .when(pl.any_horizontal(special) if special else pl.lit(value=False))
-        .then(pl.lit("special_units"))
-    )  # fmt: skip
+    )
+    special = [(units[name] > 0) & pl.col(name).is_null() for name in SPECIAL if name in units]
+    doubts = {
+        "untold_parts": pl.any_horizontal(untold),
+        "overlapping_parts": unclear,
+        "special_units": pl.any_horizontal(special) if special else None,
+    }
+    return {reason: doubt for reason, doubt in doubts.items() if doubt is not None}
 
 
 def _plus(whole: pl.Expr, *parts: _Part) -> pl.Expr:

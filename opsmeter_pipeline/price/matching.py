@@ -1,63 +1,134 @@
-"""How callers spell providers and models, and what the catalogue calls them.
+"""Which model of the catalogue a caller's provider and model mean.
 
-Only spellings that mean one thing are mapped; a name that stays unknown is unpriced, not
-guessed. The catalogue's own patterns are applied after this, by `storage.price_book`.
+Each reading of the name (`price.spelling`) is held against the catalogue's own patterns in their
+order; the first match wins. A name that stays unknown, or that may mean two models, is unpriced
+and not guessed. The rules are described in docs/prices.md; opening the catalogue is
+`storage.price_book`'s.
 """
 
-import unicodedata
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
-PROVIDER_IDS = MappingProxyType(
-    {
-        "azure.ai.openai": "azure",
-        "azure.ai.inference": "azure",
-        "azure_openai": "azure",
-        "az.ai.openai": "azure",
-        "azure_ai": "azure",
-        "aws.bedrock": "aws",
-        "bedrock": "aws",
-        "bedrock_converse": "aws",
-        "amazon": "aws",
-        "gcp.vertex_ai": "google",
-        "gcp.gemini": "google",
-        "gcp.gen_ai": "google",
-        "vertex_ai": "google",
-        "gemini": "google",
-        "x_ai": "x-ai",
-        "xai": "x-ai",
-        "mistral_ai": "mistral",
-        "mistralai": "mistral",
-        "together_ai": "together",
-        "fireworks_ai": "fireworks",
-        "moonshot_ai": "moonshotai",
-        "moonshot": "moonshotai",
-    }
+from opsmeter_pipeline.price.spelling import (
+    clean,
+    is_fine_tuned,
+    is_gateway,
+    is_other_seller,
+    key_of,
+    provider_id_of,
+    readings_of,
+    seller_named_by,
+    without_gateways,
 )
-"""OpenTelemetry's and gateways' provider names. genai-prices matches by substring and would read
-`azure.ai.openai` as openai, so these come first."""
-_PREFIXES = ("models/", "bedrock/", "azure/")
 
 
-def provider_id_of(provider: str) -> str:
-    """Return the catalogue's id for a provider, or the clean name if there is no mapping.
+class Resolution(NamedTuple):
+    """What a name means: columns of `model_resolutions`."""
 
-    >>> provider_id_of(" Azure.AI.OpenAI ")
-    'azure'
+    called_provider_id: str | None
+    provider_id: str | None
+    model_id: str | None
+    rule: str
+    candidates: str | None = None
+
+
+class _Hit(NamedTuple):
+    """A model that a reading was found to mean, and the catalogue's clause that says so."""
+
+    seller: str
+    owner: str
+    model: str
+    steps: tuple[str, ...]
+    clause: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """The model's place in the catalogue."""
+        return f"{self.owner}/{self.model}"
+
+    @property
+    def rule(self) -> str:
+        """The steps of the reading, the clause, and whether the price is borrowed."""
+        borrowed = () if self.owner == self.seller else ("borrowed",)
+        return "+".join((*self.steps, self.clause, *borrowed))
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """The catalogue's patterns.
+
+    Attributes:
+        providers: `genai_prices.types.Provider` objects in the package's order.
     """
-    name = _clean(provider)
-    return PROVIDER_IDS.get(name, name)
+
+    providers: Sequence[Any]
+
+    def resolve(self, provider: str, model: str) -> Resolution:
+        """Return what a provider and model, as callers name them, mean in the catalogue."""
+        name, told = without_gateways(clean(model)), provider_id_of(provider)
+        ids = {key_of(one.id): cast("str", one.id) for one in self.providers}
+        sellers, told = frozenset(ids.values()), ids.get(key_of(told), told)
+        named = seller_named_by(name, sellers=sellers)
+        if is_gateway(provider):
+            makers = [named] if named else self._makers(name)
+            return _judge(name, [self._find(name, seller) for seller in makers])
+        if told not in sellers:
+            return Resolution(None, None, None, "unknown_provider")
+        literal = self._find(name, told)
+        if named is None or not is_other_seller(named, seller=told) or _says(literal, name):
+            return _judge(name, [literal])
+        if name.startswith("arn:"):
+            return _judge(name, [self._find(name, named)])
+        return _judge(name, [self._find(name, named), literal], is_contradiction=True)
+
+    def _makers(self, name: str) -> list[str]:
+        """Return the providers that the catalogue knows as makers of a bare name."""
+        if "/" in name:
+            return []
+        return [
+            one.id for one in self.providers if one.model_match and one.model_match.is_match(name)
+        ]
+
+    def _find(self, name: str, seller: str) -> _Hit | None:
+        """Return the first model that a reading of the name matches at a seller."""
+        by_id = {one.id: one for one in self.providers}
+        lists = [by_id[seller], *map(by_id.get, by_id[seller].fallback_model_providers or ())]
+        for reading in readings_of(name, seller=seller):
+            for owner in filter(None, lists):
+                for model in owner.models:
+                    for clause, text in _matched(model.match, reading.name):
+                        return _Hit(seller, owner.id, model.id, reading.steps, clause, text)
+        return None
 
 
-def spelling_of(model: str, *, provider: str) -> str:
-    """Return the model's name as the catalogue's patterns expect it.
+def _matched(clause: Any, name: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a clause
+    """Yield the kind and the text of the clauses by which a name matches, the first first."""
+    [(kind, value)] = cast("dict[str, Any]", vars(clause)).items()
+    if not clause.is_match(name):
+        return
+    if isinstance(value, str):
+        yield kind, value.lower()
+    else:
+        for part in cast("list[Any]", value):
+            yield from _matched(part, name)
 
-    >>> spelling_of("models/Gemini-2.5-Pro ", provider="google")
-    'gemini-2.5-pro'
-    """
-    name = _clean(model)
-    prefixes = (f"{_clean(provider)}/", *_PREFIXES)
-    return next((name.removeprefix(p) for p in prefixes if name.startswith(p)), name)
+
+def _says(hit: _Hit | None, name: str) -> bool:
+    """Say whether a seller's own list spells the prefix of a name out."""
+    return hit is not None and not hit.steps and name.partition("/")[0] + "/" in hit.text
 
 
-def _clean(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).strip().lower()
+def _judge(name: str, hits: Sequence[_Hit | None], *, is_contradiction: bool = False) -> Resolution:
+    """Return the one model that all hits mean, or why there is none."""
+    found = [hit for hit in hits if hit]
+    places = sorted({hit.place for hit in found})
+    if is_fine_tuned(name) and not any(is_fine_tuned(hit.text) for hit in found):
+        return Resolution(None, None, None, "fine_tuned", ", ".join(places) or None)
+    if not found:
+        return Resolution(None, None, None, "unknown_model")
+    if len(places) > 1 or (is_contradiction and None in hits):
+        return Resolution(None, None, None, "ambiguous", ", ".join(places))
+    hit = found[0]
+    return Resolution(hit.seller, hit.owner, hit.model, hit.rule)

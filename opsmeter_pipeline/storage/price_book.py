@@ -16,9 +16,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.catalogue import flatten_prices
-from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
-
-_FOUND = ("called_provider_id", "provider_id", "model_id", "rule", "candidates")
+from opsmeter_pipeline.price.matching import Matcher
 
 
 class PriceBook:
@@ -44,34 +42,21 @@ class PriceBook:
 
     def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
         """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
+        kept = {"source_version": self.version, "resolved_at": now}
         rows = [
-            {
-                "provider": provider,
-                "model": model,
-                **self._find(provider, model),
-                "source_version": self.version,
-                "resolved_at": now,
-            }
+            {"provider": provider, "model": model}
+            | self._matcher.resolve(provider, model)._asdict()
+            | kept
             for provider, model in names
         ]
         return pl.DataFrame(rows, schema=MODEL_RESOLUTIONS.schema)
+
+    @cached_property
+    def _matcher(self) -> Matcher:
+        return Matcher(self._snapshot.providers)
 
     @cached_property
     def _snapshot(self) -> Any:  # noqa: ANN401 - the package's own class
         from genai_prices import data_snapshot  # noqa: PLC0415 - slow, see the module's text
 
         return data_snapshot.get_snapshot()
-
-    def _find(self, provider: str, model: str) -> dict[str, str | None]:
-        spelling = spelling_of(model, provider=provider)
-        try:
-            found, match = self._snapshot.find_provider_model(
-                spelling, None, provider_id_of(provider), None
-            )
-        except LookupError:
-            return dict.fromkeys(_FOUND) | {"rule": "unknown"}
-        rule = "name" if match.id == spelling else "pattern"
-        # A provider may fall back to another's models (azure to openai); the price is theirs.
-        owner = next((p for p in (found, *self._snapshot.providers) if match in p.models), found)
-        ids = {"called_provider_id": found.id, "provider_id": owner.id, "model_id": match.id}
-        return dict.fromkeys(_FOUND) | ids | {"rule": rule}
