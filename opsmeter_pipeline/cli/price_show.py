@@ -142,7 +142,7 @@ def _print(one: Mapping[str, Any]) -> None:
             print_table(rows[:_SOME_ROWS], title=f"{title} ({len(rows)})")
 
 
-def _shorten(row: Mapping[str, Any]) -> dict[str, object]:
+def _shorten(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of the catalogue for a person: its conditions as one text."""
     when = [f"{name} {row[name]}" for name in _WHEN if row[name] is not None]
     names = ("price_id", "token_class", "price_usd_per_unit")

@@ -14,7 +14,6 @@ from itertools import combinations
 from typing import Any, cast
 
 from opsmeter_pipeline.model.errors import OwnPricesError
-from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
 from opsmeter_pipeline.price.own_values import (
     CLASS_KEYS,
     TableReader,
@@ -28,6 +27,7 @@ from opsmeter_pipeline.price.own_values import (
     read_service_tier,
     refuse,
 )
+from opsmeter_pipeline.price.spelling import provider_id_of, spelling_of
 
 PRICE_KEYS = (
     *("provider", "model", "valid_from", "valid_to", "environment", "tenant", "service_tier"),

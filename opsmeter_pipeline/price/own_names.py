@@ -11,7 +11,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.cards import NAMES
-from opsmeter_pipeline.price.matching import provider_id_of, spelling_of
+from opsmeter_pipeline.price.spelling import clean, provider_id_of, spelling_of
 
 Name = tuple[str, str]
 _TO_CATALOGUE = "alias"
@@ -81,6 +81,8 @@ def _find(
     """Return what the file says of a name, or None if it says nothing."""
     key = key_of((row["provider"] or "", row["model"] or ""))
     is_alias, meant = key in aliases, aliases.get(key, key)
+    if row["rule"] == "ambiguous" and not is_alias and clean(row["model"] or "") != key[1]:
+        return None  # what was taken off in front of it is what makes it ambiguous
     called = row["called_provider_id"]
     spelled = (meant, (called, meant[1]))
     matched = (called, row["model_id"])

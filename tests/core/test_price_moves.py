@@ -224,3 +224,12 @@ def test_an_own_price_is_the_called_providers_and_an_alias_is_its_models() -> No
     )
     usd = ["0.0025", "0.003", "0.003", "0.0005", "0.0005", "0.0025", None]
     assert [cost for cost, _ in found] == [D(one) if one else None for one in usd]
+
+
+def test_an_own_price_is_not_guessed_for_a_name_that_names_two_sellers() -> None:
+    own = '[[price]]\nprovider="openai"\nmodel="gpt-4o"\ninput_usd_per_mtok=1\n'
+    told = answers(("openai", "azure/gpt-4o", None, None, None)).with_columns(
+        rule=pl.lit("ambiguous")
+    )
+    named = event(model="azure/gpt-4o", input_tokens=1000, output_tokens=0)
+    assert priced(cards(LIST, own, named=told), named) == [(None, None)]
