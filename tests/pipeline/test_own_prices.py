@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +10,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from opsmeter_pipeline.model.errors import PricesOvertakenError
+from opsmeter_pipeline.cli.price_show import Asked, show_command
+from opsmeter_pipeline.cli.prices import accept_command, check_command, pending_command
+from opsmeter_pipeline.model.errors import (
+    NothingWaitsError,
+    OwnPricesError,
+    PriceQuestionError,
+    PricesOvertakenError,
+)
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.own_book import read_own_book
 from opsmeter_pipeline.storage.price_book import PriceBook
@@ -174,25 +180,22 @@ def test_who_decides_on_an_old_log_is_refused(prices) -> None:
 
 
 @pytest.fixture(scope="module")
-def priced(make_home) -> Iterator[PipelineHome]:
-    """A home that ran without own prices, with a typo in them, accepted, and an alias on top."""
+def priced(make_home) -> PipelineHome:
+    """A home that ran without own prices, then with a far one, then with that and an alias."""
     home = make_home()
+    home.land("0.jsonl", jsonl(payload("r0")))
+    home.take_all()
     file = home.folder / "prices.toml"
-    steps = [
-        ("", {}),
-        (CONTRACT.format(input="20"), {}),
-        ("accept", {}),
-        (CONTRACT.format(input="20") + ALIAS, {"provider": "azure", "model": "Prod-Chat"}),
-    ]
-    for number, (text, fields) in enumerate(steps):
-        if text == "accept":
-            code, _, err = run_opsmeter("prices", "accept", "--by", "ann", home=home.folder)
-            assert code == 0, err
-        elif text:
-            file.write_text(text)
-        home.land(f"{number}.jsonl", jsonl(payload(f"r{number}", **fields)))
-        home.take_all()
-    yield home
+    file.write_text(CONTRACT.format(input="20"))
+    home.land("1.jsonl", jsonl(payload("r1")))
+    home.take_all()
+    code, _, err = run_opsmeter("prices", "accept", "--by", "ann", home=home.folder)
+    assert code == 0, err
+    file.write_text(file.read_text() + ALIAS)
+    called = {"provider": "azure", "model": "Prod-Chat"}
+    home.land("2.jsonl", jsonl(payload("r2"), payload("r3", **called)))
+    home.take_all()
+    return home
 
 
 ALIAS = """
@@ -222,41 +225,47 @@ def test_each_event_points_to_the_row_that_priced_it(priced: PipelineHome) -> No
     assert priced.rows(rule) == [("own_alias",)]
 
 
-def ask(home: PipelineHome, *words: str) -> dict:
-    code, out, err = run_opsmeter("prices", *words, "--json", home=home.folder)
-    assert code == 0, err
-    return json.loads(out)
+def told(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
 
 
-def test_show_explains_the_price_now_and_as_it_was_known(priced: PipelineHome) -> None:
-    (one,) = ask(priced, "show", "prod-chat", "--provider", "azure")["prices"]
+def show(model: str, provider: str, home: Path, **options: object) -> None:
+    asked = Asked(model, provider, None, "default", "unknown", "prod", 1, None)
+    show_command(asked._replace(**options), home=home, as_json=True)
+
+
+def test_show_explains_the_price_now_and_as_it_was_known(priced: PipelineHome, capsys) -> None:
+    show("prod-chat", "azure", priced.folder)
+    (one,) = told(capsys)["prices"]
     assert one["means"] == "openai gpt-4o"
     assert (one["matched_by"], one["source"]) == ("own_alias", "prices.toml")
     charged = {row["token_class"]: row for row in one["charges"]}
     assert D(charged["uncached_input"]["usd_per_mtok"]) == 20
     assert charged["cache_write"]["has_own_row"] is False
     first = priced.value("SELECT decided_at FROM price_versions WHERE decision_number = 0")
-    (then,) = ask(priced, "show", "gpt-4o", "--provider", "openai",
-                  "--as-of", first.isoformat())["prices"]  # fmt: skip
-    assert (then["source"], then["in_force_by"]) == (
-        "genai-prices", "taken: the first prices of this home",
-    )  # fmt: skip
+    show("gpt-4o", "openai", priced.folder, as_of=first.isoformat())
+    (then,) = told(capsys)["prices"]
+    assert then["source"] == "genai-prices"
+    assert then["in_force_by"] == "taken: the first prices of this home"
+    with pytest.raises(PriceQuestionError, match="No prices were known at 2020-01-01"):
+        show("gpt-4o", "openai", priced.folder, as_of="2020-01-01")
 
 
-def test_what_waits_is_listed_and_only_what_waits_is_accepted(priced: PipelineHome) -> None:
+def test_what_waits_is_listed_and_only_what_waits_is_accepted(priced: PipelineHome, capsys) -> None:
     file = priced.folder / "prices.toml"
     kept = file.read_text()
     file.write_text(kept.replace('"20"', '"2"'))
-    (waiting,) = ask(priced, "pending")["waiting"]
-    moved = {move["token_class"]: move for move in waiting["moves"]}
-    (inputs,) = [move for name, move in moved.items() if name.startswith("uncached_input")]
+    pending_command(home=priced.folder, as_json=True)
+    (waiting,) = told(capsys)["waiting"]
+    (inputs,) = [one for one in waiting["moves"] if "uncached_input" in one["token_class"]
+                 and one["provider"] == "openai"]  # fmt: skip
     assert D(inputs["former_usd_per_unit"]) == D("0.00002")
     assert D(inputs["new_usd_per_unit"]) == D("0.000002")
-    code, _, err = run_opsmeter("prices", "accept", "--version", "nope", home=priced.folder)
-    assert code == 2
-    assert waiting["source_version"] in err
+    with pytest.raises(NothingWaitsError, match=waiting["source_version"]):
+        accept_command("nope", by="ann", home=priced.folder, as_json=True)
     file.write_text(kept)
-    assert ask(priced, "pending") == {"waiting": []}
+    pending_command(home=priced.folder, as_json=True)
+    assert told(capsys) == {"waiting": []}
 
 
 def test_a_file_that_cannot_be_used_stops_a_run_before_it_takes_anything(
@@ -265,37 +274,31 @@ def test_a_file_that_cannot_be_used_stops_a_run_before_it_takes_anything(
     file = priced.folder / "prices.toml"
     kept = file.read_text()
     file.write_text(kept.replace('"20"', "-20"))
-    for words in (["run"], ["prices", "pending"], ["prices", "check", str(file)]):
-        code, out, err = run_opsmeter(*words, home=priced.folder)
-        assert (code, out) == (2, ""), words
-        assert f"{file} cannot be used" in err
-        assert "price 1 (openai gpt-4o): input_usd_per_mtok is -20, below zero" in err
+    code, out, err = run_opsmeter("run", "--json", home=priced.folder)
     file.write_text(kept)
-    code, _, err = run_opsmeter("run", home=priced.folder, OPSMETER_PRICES="/nowhere/p.toml")
-    assert code == 2
-    assert "there is no such file; create it, or unset OPSMETER_PRICES" in err
+    assert (code, out) == (2, "")
+    assert f"{file} cannot be used" in err
+    assert "price 1 (openai gpt-4o): input_usd_per_mtok is -20, below zero" in err
+    with pytest.raises(OwnPricesError, match="create it, or unset OPSMETER_PRICES"):
+        read_own_book(priced.folder / "nowhere.toml", is_required=True)
 
 
-def test_the_example_of_the_docs_is_good_and_does_what_it_says(tmp_path: Path) -> None:
+def test_the_example_of_the_docs_is_good_and_does_what_it_says(tmp_path: Path, capsys) -> None:
     page = (REPO / "docs" / "prices-own.md").read_text()
     file = tmp_path / "prices.toml"
     file.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
-    code, out, err = run_opsmeter("prices", "check", str(file), "--json")
-    assert code == 0, err
-    told = json.loads(out)
-    assert (told["prices"], told["aliases"]) == (4, 1)
+    check_command(file, as_json=True)
+    found = told(capsys)
+    assert (found["prices"], found["aliases"]) == (4, 1)
     # Of all it says, only free calls in dev are far from the package's prices.
-    assert {move["environment"] for move in told["moves"]} == {"dev"}
-    (one,) = json.loads(
-        run_opsmeter("prices", "show", "house-70b", "--json", "--provider", "acme",
-                     "--input-tokens", "128001", home=tmp_path)[1]
-    )["prices"]  # fmt: skip
+    assert {move["environment"] for move in found["moves"]} == {"dev"}
+    show("house-70b", "acme", tmp_path, input_tokens=128_001)
+    (one,) = told(capsys)["prices"]
     assert D(one["charges"][0]["usd_per_mtok"]) == D("0.80")
 
 
 def test_an_alias_of_nothing_is_named_by_check(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(ALIAS.replace("gpt-4o", "gpt-never"))
-    code, _, err = run_opsmeter("prices", "check", str(file))
-    assert code == 2
-    assert "alias 1 (azure prod-chat): nobody has a price for what it means" in err
+    with pytest.raises(OwnPricesError, match=r"alias 1 .azure prod-chat.: nobody has a price"):
+        check_command(file, as_json=True)
