@@ -110,10 +110,8 @@ def _parts_rule() -> Rule:
     rules = [
         _at_most(["cache_read_tokens", "cache_write_tokens"], "input_tokens"),
         _at_most(["cache_write_1h_tokens"], "cache_write_tokens"),
-        _at_most(["input_audio_tokens"], "input_tokens"),
-        _at_most(["input_image_tokens"], "input_tokens"),
-        _at_most(["reasoning_tokens"], "output_tokens"),
-        _at_most(["output_audio_tokens"], "output_tokens"),
+        _at_most(["input_audio_tokens", "input_image_tokens"], "input_tokens"),
+        _at_most(["reasoning_tokens", "output_audio_tokens"], "output_tokens"),
     ]
     details = pl.coalesce(pl.when(~rule.holds).then(rule.detail) for rule in rules)
     return Rule("part_above_whole", pl.all_horizontal(rule.holds for rule in rules), details)

@@ -46,8 +46,7 @@ def _tell(
 ) -> pl.DataFrame:
     """Return cost and price, or null and the first reason why not.
 
-    Args:
-        costs: `cost_usd`, and a column of true or false per doubt, named by its reason.
+    `costs` has `cost_usd`, then a column of true or false per doubt, named by its reason.
     """
     doubts = costs.columns[1:]
     is_unpriced = (

@@ -6,8 +6,8 @@ a price costs is decided here, and which names have no card and why; multiplying
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 
@@ -139,7 +139,7 @@ def _fill(wide: pl.DataFrame) -> pl.DataFrame:
 def _steps(marginal: pl.DataFrame, wide: pl.DataFrame) -> pl.DataFrame:
     """Return each card's marginal tiers as what a unit beyond each threshold costs more."""
     steps: dict[str, list[dict[str, object]]] = {}
-    before: dict[tuple[str, str], Decimal | None] = {}
+    before: dict[tuple[str, str], Any] = {}
     prices = {row["price_id"]: row for row in wide.iter_rows(named=True)}
     for row in marginal.sort("price_id", "token_class", "above_input_tokens").iter_rows(named=True):
         place = (row["price_id"], row["token_class"])

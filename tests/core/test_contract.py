@@ -158,8 +158,16 @@ def test_total_must_equal_the_sum_of_its_parts() -> None:
         ({"cacheWrite1hTokens": 0}, {"cacheWrite1hTokens": 1}),
         ({"inputAudioTokens": 1_000}, {"inputAudioTokens": 1_001}),
         ({"inputImageTokens": 1_000}, {"inputImageTokens": 1_001}),
+        (
+            {"inputAudioTokens": 400, "inputImageTokens": 600},
+            {"inputAudioTokens": 400, "inputImageTokens": 601},
+        ),
         ({"reasoningTokens": 200}, {"reasoningTokens": 201}),
         ({"outputAudioTokens": 200}, {"outputAudioTokens": 201}),
+        (
+            {"reasoningTokens": 150, "outputAudioTokens": 50},
+            {"reasoningTokens": 151, "outputAudioTokens": 50},
+        ),
     ],
 )
 def test_parts_may_equal_their_whole_and_not_exceed_it(kept: dict, refused: dict) -> None:
