@@ -2,7 +2,7 @@
 
 Turns its text into entries, or into all that is wrong with it. Add a key to `PRICE_KEYS` here and
 its reader in `own_values`. Rows of `price_catalogue` are made of entries in `own_rows`; which
-version of the file prices is decided in `storage.prices`.
+version of the file prices is decided in `storage.price_versions`.
 """
 
 import tomllib
