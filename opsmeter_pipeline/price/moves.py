@@ -2,7 +2,7 @@
 
 Both versions are asked, by the function that prices events, for the card of made-up requests: one
 for each instant, size and condition at which a price may change. So a move is what would be
-charged otherwise, whatever rows say it. Which version prices is decided in `storage.price_versions`.
+charged otherwise, whatever rows say it. Which version prices, `storage.price_versions` decides.
 """
 
 from collections.abc import Iterator
