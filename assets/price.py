@@ -9,38 +9,49 @@ import polars as pl
 from opsmeter_pipeline.cube import READS
 from opsmeter_pipeline.identity import apply_verdicts
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
+from opsmeter_pipeline.model.tables import (
+    MODEL_RESOLUTIONS,
+    PRICE_ALIASES,
+    PRICE_CATALOGUE,
+    PRICE_VERSIONS,
+)
 from opsmeter_pipeline.orchestration.metadata import rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.price import NAMES, build_cards, price_events
+from opsmeter_pipeline.price import NAMES, price_events
 from opsmeter_pipeline.publish import PRICED_COUNTS, count_priced, to_event_rows
 from opsmeter_pipeline.storage.parallel import map_bounded
-from opsmeter_pipeline.storage.prices import ensure_catalogue, read_prices, resolve_names
+from opsmeter_pipeline.storage.price_log import describe_log
+from opsmeter_pipeline.storage.price_versions import settle_prices
+from opsmeter_pipeline.storage.prices import find_cards
 
 
 @dg.multi_asset(
     specs=[
-        table_spec(PRICE_CATALOGUE, group="price"),
+        *(
+            table_spec(table, group="price")
+            for table in (PRICE_CATALOGUE, PRICE_ALIASES, PRICE_VERSIONS)
+        ),
         table_spec(MODEL_RESOLUTIONS, group="price", deps=[PRICE_CATALOGUE.name, "judged_events"]),
     ],
     partitions_def=INGEST_DAYS,
 )
 def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
-    """Load the installed price list if it is new, and resolve names not asked for before."""
-    staging, book, now = home.staging(context.run.run_id), home.price_book(), utc_now()
-    rows = ensure_catalogue(home.lake, book, staging, now=now)
+    """Load what is new of the price sources, and resolve names not asked for before."""
+    run_id, sources, now = context.run.run_id, home.price_sources(), utc_now()
+    staging = home.staging(run_id)
+    log = settle_prices(home.lake, sources, staging, by=run_id, now=now)
     parts = staging.event_parts("judged_events")
     named = map_bounded(lambda part: staging.read_events(part, NAMES).unique(), parts)
     names = pl.concat(named).unique().cast(pl.String)
-    resolutions = resolve_names(home.lake, book, staging, names=names, now=now)
-    prices = read_prices(home.lake, book, resolutions=resolutions)
-    staging.write("price_cards", build_cards(prices, resolutions))
-    version = {"genai_prices_version": book.version}
-    unknown = {"unknown_names": resolutions["model_id"].null_count()}
-    yield dg.MaterializeResult(PRICE_CATALOGUE.name, metadata=rows_metadata(rows, version))
+    found = find_cards(home.lake, sources.book, log, staging, names=names, now=now)
+    staging.write("price_cards", found.cards)
+    figures = describe_log(log)
+    for table in (PRICE_CATALOGUE, PRICE_ALIASES, PRICE_VERSIONS):
+        yield dg.MaterializeResult(table.name, metadata=figures)
+    unknown = {"unknown_names": found.unknown_names}
     yield dg.MaterializeResult(
-        MODEL_RESOLUTIONS.name, metadata=rows_metadata(resolutions.height, version | unknown)
+        MODEL_RESOLUTIONS.name, metadata=rows_metadata(found.answers.height, figures | unknown)
     )
 
 

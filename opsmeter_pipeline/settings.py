@@ -39,6 +39,7 @@ class Settings(BaseSettings):
         identifiers: what is done with a line whose `tenantId` or `userId` its sender did not hash:
             `refuse` quarantines it, `hash` hashes the identifier with `hash_key`.
         hash_key: the secret of that hash, never shown; another key makes other hashes.
+        prices: your own price file, which must exist; `prices.toml` in the home if not set.
     """
 
     model_config = SettingsConfigDict(
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     port: int = Field(default=3000, gt=0, lt=65536)
     identifiers: Literal["refuse", "hash"] = "refuse"
     hash_key: SecretStr | None = None
+    prices: Path | None = None
 
     @property
     def landing_root(self) -> str:
@@ -70,6 +72,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """The DuckLake: its catalogue and its Parquet files."""
         return self.home / "warehouse"
+
+    @property
+    def prices_file(self) -> Path:
+        """The user's own prices; there need not be any."""
+        return self.prices or self.home / "prices.toml"
 
     @property
     def data_docs(self) -> Path:
@@ -126,6 +133,8 @@ def load_settings(**options: object) -> Settings:
     resolved: dict[str, object] = {"home": settings.home.expanduser().resolve()}
     if settings.landing is not None and "://" not in settings.landing:
         resolved["landing"] = str(Path(settings.landing).expanduser().resolve())
+    if settings.prices is not None:
+        resolved["prices"] = settings.prices.expanduser().resolve()
     return settings.model_copy(update=resolved)
 
 

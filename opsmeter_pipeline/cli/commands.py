@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from opsmeter_pipeline.cli.app import AsJson, Home, Landing
+from opsmeter_pipeline.cli.price_commands import prices_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What LLM calls cost, who and what drove it, and whether the number is fresh.",
 )
+app.add_typer(prices_app, name="prices")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it

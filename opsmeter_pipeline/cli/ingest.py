@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from rich.markup import escape
 
-from opsmeter_pipeline.cli.app import err, print_json, print_table
+from opsmeter_pipeline.cli.app import err, print_json, print_table, spell_command
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import DiskFullError, OvertakenError, RunFailedError
@@ -18,6 +18,8 @@ from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
+from opsmeter_pipeline.storage.own_book import read_own_book
+from opsmeter_pipeline.storage.price_log import PriceLog, read_log
 from opsmeter_pipeline.storage.survey import survey_landing
 
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
@@ -31,12 +33,19 @@ _FINDINGS = """
 
 
 def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> None:
-    """Run the job until nothing waits and print the ledger of what was taken."""
+    """Run the job until nothing waits and print the ledger of what was taken.
+
+    Raises:
+        OwnPricesError: the user's own prices cannot be used; nothing was taken.
+    """
     settings = load_settings(home=home, landing=landing)
     started_at = utc_now()
+    read_own_book(settings.prices_file, is_required=bool(settings.prices))
     with _naming_a_full_disk(settings.home):
         ledger = take_all_waiting(settings)
-    findings = open_home(settings).lake.read(_FINDINGS, [started_at]).to_dicts()
+    lake = open_home(settings).lake
+    findings = lake.read(_FINDINGS, [started_at]).to_dicts()
+    _warn_waiting(read_log(lake), home)
     if as_json:
         print_json(ledger | {"findings": findings})
         return
@@ -65,6 +74,17 @@ def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
             ledger = {name: value + taken[name] for name, value in ledger.items()}
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return ledger
+
+
+def _warn_waiting(log: PriceLog, home: Path | None) -> None:
+    """Say on standard error which versions wait, if any do."""
+    for one in log.waiting():
+        text = (
+            f"{one.source} {one.source_version} moves {one.moved_prices} prices by 50 % or more "
+            f"and waits; the version before goes on pricing. See: {spell_command(home)} prices "
+            f"pending"
+        )
+        err.print(f"[yellow]prices:[/yellow] {escape(text)}", soft_wrap=True)
 
 
 @contextmanager

@@ -115,6 +115,35 @@ class QualityMissingError(UsageError):
         )
 
 
+class OwnPricesError(UsageError):
+    """The user's own price file cannot be used."""
+
+    def __init__(self, file: str, problems: Sequence[str]) -> None:
+        """Name the file and, entry by entry, what is wrong and what to write."""
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(
+            f"Prices in {file} cannot be used:{listed}\nNothing of it was loaded. Mend it, then "
+            f"ask `opsmeter prices check {file}`."
+        )
+
+
+class NothingWaitsError(UsageError):
+    """A version of prices was to be accepted that does not wait."""
+
+    def __init__(self, version: str, waiting: Sequence[str]) -> None:
+        """Name the version and those that wait."""
+        known = f"These wait: {', '.join(waiting)}." if waiting else "None waits."
+        super().__init__(f"Version {version!r} does not wait. {known} Nothing was accepted.")
+
+
+class PriceQuestionError(UsageError):
+    """A price was asked for in a way that has no answer."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        """Say what cannot be asked and how to ask."""
+        super().__init__(f"{what} {remedy}")
+
+
 class UnknownRuleError(UsageError):
     """A rule was named that neither the contract nor the quarantine knows."""
 
@@ -220,6 +249,17 @@ class OvertakenError(OpsmeterError):
         super().__init__(
             f"Another run published or replayed {named} in the meantime, with events of the same "
             f"ids. Nothing was written; run again to judge against what is published now."
+        )
+
+
+class PricesOvertakenError(OpsmeterError):
+    """Somebody else has decided on prices in the meantime."""
+
+    def __init__(self, source: str, version: str) -> None:
+        """Name what was decided on."""
+        super().__init__(
+            f"Another process decided on version {version} of {source} in the meantime. Nothing "
+            f"was written; look at `opsmeter prices pending` and try again."
         )
 
 

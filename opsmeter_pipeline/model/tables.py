@@ -318,6 +318,36 @@ PRICE_CATALOGUE = Table(
         flag("is_rounded", "The source had a float artefact; rounded to 12 decimals per million."),
     ),
 )
+PRICE_VERSIONS = Table(
+    "price_versions",
+    "One decision on a version of a price source; a log, of which a source's last row counts.",
+    (
+        count("decision_number", "Place in the log, from 0."),
+        text("source", "Where the prices are from: `genai-prices`, or `prices.toml`."),
+        text("source_version", "Version of that source; of a file, the start of its SHA-256."),
+        text(
+            "decision",
+            "taken (prices from then on, unasked), waits (for a person; the version before goes "
+            "on pricing) or accepted.",
+        ),
+        text("reason", "Why."),
+        count("moved_prices", "Prices it moves by 50 % or more, to or from zero, or takes away."),
+        text("decided_by", "The run that decided, or the person who accepted."),
+        instant("decided_at", "When."),
+    ),
+)
+PRICE_ALIASES = Table(
+    "price_aliases",
+    "One name the user's own price file says to be another model's, in one version of that file.",
+    (
+        text("provider_id", "Provider of the name, as the catalogue spells it."),
+        text("name", "The name, as callers' names are compared with it."),
+        text("means_provider_id", "Provider of the model it means."),
+        text("means_model_id", "The model it means."),
+        text("source_version", "Version of the file."),
+        instant("loaded_at", "When it was loaded."),
+    ),
+)
 MODEL_RESOLUTIONS = Table(
     "model_resolutions",
     "One provider and model as callers name them, and the catalogue's model they mean.",
@@ -401,6 +431,8 @@ TABLES = (
     LANDING_FINDINGS,
     MANIFESTS,
     PRICE_CATALOGUE,
+    PRICE_ALIASES,
+    PRICE_VERSIONS,
     MODEL_RESOLUTIONS,
     COST_DRIVERS,
 )

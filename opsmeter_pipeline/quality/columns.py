@@ -38,6 +38,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "currency": ("USD",),
         "tier_operator": (">", ">="),
         "tier_scope": ("whole_request", "marginal"),
+        "decision": ("taken", "waits", "accepted"),
         "tier_count": ("input_tokens", "class_tokens"),
     }
 )
@@ -63,6 +64,8 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
+        "price_aliases": ("provider_id", "name", "source_version"),
+        "price_versions": ("decision_number",),
         "model_resolutions": ("provider", "model", "source_version"),
         "cost_drivers": (
             "window_start_at",

@@ -37,6 +37,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "landing_findings": ("file", "found_at"),
         "manifests": ("file", "read_at"),
         "price_catalogue": ("price_id", "token_class"),
+        "price_aliases": ("provider_id", "name"),
+        "price_versions": ("decision_number", "source"),
         "model_resolutions": ("provider", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
     }

@@ -1,30 +1,86 @@
-"""Prices in the warehouse: the catalogue, and what each name that callers use was resolved to.
+"""Prices in the warehouse: what each name that callers use was resolved to, and what it costs.
 
-Both tables only grow. A price list is loaded once per version of its source; a name is resolved
-once per version, so the source is not even opened in most runs.
+A name is resolved once per version of a source, so the source is not even opened in most runs.
+Which version prices is decided in `storage.price_versions`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
+from opsmeter_pipeline.price.in_force import join_cards
+from opsmeter_pipeline.price.own_names import (
+    OWN_RULES,
+    Name,
+    answer_names,
+    name_meant,
+    resolve_own,
+)
+from opsmeter_pipeline.price.own_rows import OWN_SOURCE
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.price_log import PriceLog
+from opsmeter_pipeline.storage.price_versions import PACKAGE, read_version
 from opsmeter_pipeline.storage.publisher import append_new
 from opsmeter_pipeline.storage.staging import Staging
 
+_PAIR = ["provider", "model"]
 
-def ensure_catalogue(lake: Lake, book: PriceBook, staging: Staging, *, now: datetime) -> int:
-    """Load the price list unless its version is loaded; return how many rows that version has."""
-    sql = "SELECT count(*) FROM price_catalogue WHERE source_version = ?"
-    rows = lake.read(sql, [book.version]).item()
-    if rows == 0:
-        catalogue = book.catalogue(now=now)
-        path = staging.write("price_catalogue", catalogue)
-        append_new(lake, PRICE_CATALOGUE, path, key=["source", "source_version"])
-        rows = catalogue.height
-    return rows
+
+class NamedCards(NamedTuple):
+    """The cards of a run's names.
+
+    Attributes:
+        cards: see `price.build_cards`.
+        answers: the catalogue's answer for each name: rows of `model_resolutions`.
+        unknown_names: how many names have neither a price of the catalogue nor an own one.
+    """
+
+    cards: pl.DataFrame
+    answers: pl.DataFrame
+    unknown_names: int
+
+
+def find_cards(
+    lake: Lake,
+    book: PriceBook,
+    log: PriceLog,
+    staging: Staging,
+    *,
+    names: pl.DataFrame,
+    now: datetime,
+) -> NamedCards:
+    """Return the cards of these names by the versions in force; names new to them are kept.
+
+    Args:
+        lake: the warehouse.
+        book: the installed package, which knows how names are spelled.
+        log: which versions price.
+        staging: where rows are put on their way.
+        names: `provider` and `model` as callers send them, each pair once.
+        now: when (UTC).
+    """
+    version = log.in_force(OWN_SOURCE)
+    own = read_version(lake, OWN_SOURCE, version)
+    asked = _names_meant(names, own.aliases) if own.aliases else names
+    told = resolve_names(lake, book, staging, names=asked, now=now)
+    answers = answer_names(names, told, aliases=own.aliases) if own.aliases else told
+    mine = MODEL_RESOLUTIONS.empty()
+    if version is not None:
+        mine = resolve_own(answers, own=own.names, aliases=own.aliases, version=version)
+        _keep(lake, staging, mine)
+    prices = read_prices(lake, log.in_force(PACKAGE), resolutions=answers)
+    known = mine.filter(pl.col("rule").is_in(OWN_RULES))
+    unknown = answers.filter(pl.col("model_id").is_null()).join(known, on=_PAIR, how="anti")
+    return NamedCards(join_cards(prices, answers, own.prices, mine), answers, unknown.height)
+
+
+def _names_meant(names: pl.DataFrame, aliases: Mapping[Name, Name]) -> pl.DataFrame:
+    meant = {name_meant((provider, model), aliases) for provider, model in names.iter_rows()}
+    return pl.DataFrame(sorted(meant), schema=dict.fromkeys(_PAIR, pl.String), orient="row")
 
 
 def resolve_names(
@@ -33,18 +89,22 @@ def resolve_names(
     """Return the resolution of each `provider` and `model`; new ones are asked and kept."""
     sql = "SELECT * FROM model_resolutions WHERE source_version = ?"
     known = MODEL_RESOLUTIONS.arrange(lake.read(sql, [book.version]))
-    pair = ["provider", "model"]
-    new = book.resolve(names.join(known, on=pair, how="anti").sort(pair).iter_rows(), now=now)
-    if not new.is_empty():
-        path = staging.write("model_resolutions", new)
-        append_new(lake, MODEL_RESOLUTIONS, path, key=[*pair, "source_version"])
-    return pl.concat([known, new]).join(names, on=pair, how="semi")
+    new = book.resolve(names.join(known, on=_PAIR, how="anti").sort(_PAIR).iter_rows(), now=now)
+    _keep(lake, staging, new)
+    return pl.concat([known, new]).join(names, on=_PAIR, how="semi")
 
 
-def read_prices(lake: Lake, book: PriceBook, *, resolutions: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `price_catalogue` for the models that names were resolved to."""
-    sql = (
-        "SELECT * FROM price_catalogue WHERE source_version = ? AND model_id IN (SELECT unnest(?))"
-    )
+def _keep(lake: Lake, staging: Staging, resolutions: pl.DataFrame) -> None:
+    if not resolutions.is_empty():
+        path = staging.write("model_resolutions", resolutions)
+        append_new(lake, MODEL_RESOLUTIONS, path, key=[*_PAIR, "source_version"])
+
+
+def read_prices(lake: Lake, version: str | None, *, resolutions: pl.DataFrame) -> pl.DataFrame:
+    """Return the package's rows of `price_catalogue` for the models that names were resolved to."""
+    sql = """
+        SELECT * FROM price_catalogue
+        WHERE source = ? AND source_version = ? AND model_id IN (SELECT unnest(?))
+    """
     models = resolutions["model_id"].drop_nulls().unique().to_list()
-    return PRICE_CATALOGUE.arrange(lake.read(sql, [book.version, models]))
+    return PRICE_CATALOGUE.arrange(lake.read(sql, [PACKAGE, version or "", models]))
