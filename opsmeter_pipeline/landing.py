@@ -7,16 +7,20 @@ that a large backlog becomes several batches and memory stays bounded. After it 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from itertools import accumulate
 
 from opsmeter_pipeline.model.clock import ingest_day
 from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
+from opsmeter_pipeline.model.watermark import Watermark
 
 FIRST_DAY = date(2020, 1, 1)
 """The first partition. A file with an older modification time is taken as of that day."""
+_FIRST_INSTANT = datetime.combine(FIRST_DAY, time(), UTC)
 COMPRESSED_WEIGHT = 8
 """How much more text than its stored bytes a compressed file is assumed to hold."""
+REFUSALS = ("changed", "unsupported", "unreadable", "damaged", "oversized")
+"""Findings after which something of a file cannot be taken unless a person acts."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,62 @@ def plan_batch(
         for one, size in zip(of_day, sizes, strict=True)
         if size <= batch_bytes or one is of_day[0]
     ]
+
+
+def find_refused(listing: Iterable[LandedFile], taken: Mapping[str, Taken]) -> list[LandedFile]:
+    """Return the listed files that were refused, and look as they did then."""
+    return [
+        landed
+        for landed in listing
+        if (known := taken.get(landed.file))
+        and known.finding in REFUSALS
+        and known.looks_like(landed)
+    ]
+
+
+def find_waiting(
+    measured: Iterable[tuple[Candidate, int]],
+    slices: Iterable[Slice],
+    *,
+    now: datetime,
+    batch_bytes: int,
+    before: Watermark | None,
+) -> list[datetime]:
+    """Return since when each file waits of which the slices leave something (ADR 0013).
+
+    A file waits since its modification time. A plain `.jsonl` that may have grown since the look
+    before has whole lines that landed earlier; these are not older than that look's watermark.
+
+    Args:
+        measured: candidates with the byte after their last whole line.
+        slices: what will be visible; none if nothing is taken.
+        now: when the landing was listed (UTC); nothing landed later than that.
+        batch_bytes: how far into a file its end was looked for.
+        before: what the look before knew; None if there was none.
+    """
+    ends = {one.file: one.byte_end for one in slices}
+    waiting: list[datetime] = []
+    for candidate, end in measured:
+        landed, start = candidate.landed, candidate.byte_start
+        reached = ends.get(landed.file, start)
+        if landed.file in ends and reached >= landed.size_bytes:
+            continue
+        since = min(landed.modified_at, now)
+        is_last_line = reached == end and landed.size_bytes - start <= batch_bytes
+        if candidate.format == "jsonl" and not is_last_line:
+            since = _oldest_line(candidate, since, before=before, is_begun=reached > 0)
+        waiting.append(since)
+    return waiting
+
+
+def _oldest_line(
+    candidate: Candidate, since: datetime, *, before: Watermark | None, is_begun: bool
+) -> datetime:
+    """Return since when whole lines of a plain `.jsonl` can wait, whose last change is `since`."""
+    if before is None:
+        return _FIRST_INSTANT if is_begun else since
+    may_have_grown = is_begun or candidate.landed.modified_at > before.looked_at
+    return min(since, before.complete_through) if may_have_grown else since
 
 
 def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> Slice:

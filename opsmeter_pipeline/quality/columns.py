@@ -34,10 +34,13 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "touched",
         ),
         "unit": ("token", "request"),
+        "day_changes.kind": ("live", "backfill", "replay"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
-_FROM_ONE = ("line_number", "attempt", "first_line_number")
+_FROM_ONE = ("line_number", "attempt", "first_line_number", "number")
+_SIGNED = "change_"
+"""What the columns that can be negative start with."""
 _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "events": ("file", "line_number"),
@@ -57,6 +60,8 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
+        "day_changes": ("number", "batch_id", "day"),
+        "watermarks": ("number",),
         "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
     }
@@ -100,7 +105,8 @@ def _promise_column(table: Table, column: Column) -> Iterator[Promise]:
                       "expect_column_values_to_be_in_set",
                       {"column": name, "value_set": list(values)},
                       find_rows(table.name, f"{name} NOT IN ({listed})"))  # fmt: skip
-    if column.dtype == pl.Int64 or isinstance(column.dtype, pl.Decimal):
+    is_number = column.dtype == pl.Int64 or isinstance(column.dtype, pl.Decimal)
+    if is_number and not name.startswith(_SIGNED):
         least = 1 if name in _FROM_ONE else 0
         yield Promise("amounts", f"{name} is at least {least}.",
                       "expect_column_values_to_be_between", {"column": name, "min_value": least},

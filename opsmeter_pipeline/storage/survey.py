@@ -4,16 +4,32 @@ The landing sensor, `opsmeter run` and the landing asset ask the same question h
 agree on whether there is something to do. Decisions are the `landing` stage's.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from opsmeter_pipeline.landing import Candidate, Finding, find_candidates, plan_batch
+from opsmeter_pipeline.landing import (
+    REFUSALS,
+    Candidate,
+    Finding,
+    find_candidates,
+    find_refused,
+    find_waiting,
+    plan_batch,
+)
 from opsmeter_pipeline.model.clock import ingest_day
 from opsmeter_pipeline.model.landed import LandedFile, Slice
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
-from opsmeter_pipeline.storage.ledger import read_slices_landed_on, read_slices_of, read_taken
+from opsmeter_pipeline.storage.lateness import read_watermark
+from opsmeter_pipeline.storage.ledger import (
+    read_findings,
+    read_slices_landed_on,
+    read_slices_of,
+    read_taken,
+)
 
 
 @dataclass(frozen=True)
@@ -23,12 +39,16 @@ class Survey:
     Attributes:
         now: when the landing was listed (UTC).
         measured: candidates with the byte after their last whole line.
-        findings: files that are no telemetry or cannot be opened.
+        findings: files that are no telemetry or cannot be opened, and were not known as such.
+        refused: files that are known to be refused already.
+        before: what the look before knew; None if there was none.
     """
 
     now: datetime
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
+    refused: list[LandedFile]
+    before: Watermark | None
 
     def next_day(self, settings: Settings) -> date | None:
         """Return the ingest day the next run should take, or None if nothing waits."""
@@ -40,6 +60,24 @@ class Survey:
         is_waiting = self.findings or any(_needs_proof(*one) for one in self.measured)
         return ingest_day(self.now) if is_waiting else None
 
+    def watermark(self, settings: Settings, *, slices: Sequence[Slice] = ()) -> Watermark:
+        """Return how far all that was listed is visible once these slices are."""
+        waiting = find_waiting(
+            self.measured,
+            slices,
+            now=self.now,
+            batch_bytes=settings.batch_bytes,
+            before=self.before,
+        )
+        refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
+        return Watermark(
+            looked_at=self.now,
+            complete_through=min(waiting, default=self.now),
+            waiting_files=len(waiting),
+            refused_files=len(refused | {one.file for one in self.refused}),
+            lateness_allowance_seconds=settings.lateness_allowance_seconds,
+        )
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -50,18 +88,21 @@ class RunPlan:
         findings: what of the landing cannot be taken.
         replayed: batches that are in the warehouse and will be replaced.
         missing: files of the day that are gone, so that their batches stay as they are.
+        watermark: what will be visible of the landing then; None if nothing new was looked for.
     """
 
     slices: list[Slice]
     findings: list[Finding]
     replayed: list[str]
     missing: list[str]
+    watermark: Watermark | None = None
 
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
     """Return what waits in the landing, without reading more than the ends of growing files."""
-    taken = read_taken(lake)
-    candidates, findings = find_candidates(landing.list_files(), taken)
+    before, taken = read_watermark(lake), read_taken(lake)
+    listing = landing.list_files()
+    candidates, findings = find_candidates(listing, taken)
     limit_bytes = settings.batch_bytes
     settled_before = now - timedelta(seconds=settings.settle_seconds)
     measured: list[tuple[Candidate, int]] = []
@@ -76,7 +117,19 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
             findings.append(find_unreadable(one.landed, exc))
         else:
             measured.append((one, end))
-    return Survey(now, measured, findings)
+    return Survey(now, measured, findings, find_refused(listing, taken), before)
+
+
+def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
+    """Return file, finding and detail of each file that is refused, by path."""
+    known = read_findings(lake, [one.file for one in survey.refused])
+    new = [
+        {"file": one.landed.file, "finding": one.finding, "detail": one.detail}
+        for one in survey.findings
+        if one.finding in REFUSALS
+    ]
+    by_file = {row["file"]: row for row in [*known, *new]}
+    return [by_file[file] for file in sorted(by_file)]
 
 
 def find_unreadable(landed: LandedFile, error: OSError) -> Finding:
@@ -96,21 +149,22 @@ def plan_run(
     batch_id: str,
 ) -> RunPlan:
     """Return what a run of one ingest day takes: a new batch, and on replay the day's old ones."""
-    survey = survey_landing(landing, lake, settings=settings, now=now)
-    provable, findings = _prove_unchanged(survey, landing, lake)
-    new = plan_batch(
-        provable, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
+    survey = _prove_unchanged(
+        survey_landing(landing, lake, settings=settings, now=now), landing, lake
     )
+    new = plan_batch(
+        survey.measured, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
+    )
+    watermark = survey.watermark(settings, slices=new)
     if not replay:
-        return RunPlan(new, findings, [], [])
+        return RunPlan(new, survey.findings, [], [], watermark)
     old, missing = _find_replayable(landing, read_slices_landed_on(lake, day))
-    return RunPlan(old + new, findings, sorted({one.batch_id for one in old}), missing)
+    replayed = sorted({one.batch_id for one in old})
+    return RunPlan(old + new, survey.findings, replayed, missing, watermark)
 
 
-def _prove_unchanged(
-    survey: Survey, landing: Landing, lake: Lake
-) -> tuple[list[tuple[Candidate, int]], list[Finding]]:
-    """Return the candidates that may be taken, and findings for those that may not.
+def _prove_unchanged(survey: Survey, landing: Landing, lake: Lake) -> Survey:
+    """Return the survey with the candidates that may be taken, and findings for the others.
 
     Of a file that was taken before, only a plain `.jsonl` may go on, and only if the bytes that
     were taken are still what they were.
@@ -129,7 +183,7 @@ def _prove_unchanged(
             good.append((candidate, end))
         else:
             findings.append(Finding(candidate.landed, "changed", _CHANGED))
-    return good, findings
+    return replace(survey, measured=good, findings=findings)
 
 
 def _find_replayable(landing: Landing, slices: list[Slice]) -> tuple[list[Slice], list[str]]:
