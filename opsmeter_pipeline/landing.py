@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from itertools import accumulate
 
-from opsmeter_pipeline.model.clock import ingest_day
+from opsmeter_pipeline.model.clock import LAST_INSTANT, ingest_day
 from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
 from opsmeter_pipeline.model.watermark import Watermark
 
@@ -65,6 +65,21 @@ class Candidate:
     byte_start: int
     first_line_number: int
     is_known: bool
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file of which something waits.
+
+    Attributes:
+        candidate: the file.
+        has_lines: whole lines of it wait, not just a last line that is unfinished.
+        is_begun: a part of it is visible, or will be once the batch is.
+    """
+
+    candidate: Candidate
+    has_lines: bool
+    is_begun: bool
 
 
 @dataclass(frozen=True)
@@ -155,49 +170,51 @@ def find_refused(listing: Iterable[LandedFile], taken: Mapping[str, Taken]) -> l
     ]
 
 
-def find_waiting(
-    measured: Iterable[tuple[Candidate, int]],
-    slices: Iterable[Slice],
-    *,
-    now: datetime,
-    batch_bytes: int,
-    before: Watermark | None,
+def find_left(
+    measured: Iterable[tuple[Candidate, int]], slices: Iterable[Slice], *, batch_bytes: int
+) -> list[Left]:
+    """Return the files of which the slices leave something.
+
+    Args:
+        measured: candidates with the byte after their last whole line.
+        slices: what will be visible; none if nothing is taken.
+        batch_bytes: how far into a file its last whole line was looked for.
+    """
+    ends = {one.file: one.byte_end for one in slices}
+    left: list[Left] = []
+    for candidate, end in measured:
+        landed, start = candidate.landed, candidate.byte_start
+        reached = ends.get(landed.file, start)
+        if landed.file not in ends or reached < landed.size_bytes:
+            is_cut = landed.size_bytes - start > batch_bytes
+            left.append(Left(candidate, reached < end or is_cut, reached > 0))
+    return left
+
+
+def date_waiting(
+    left: Iterable[Left], *, now: datetime, before: Watermark | None
 ) -> list[datetime]:
-    """Return since when each file waits of which the slices leave something (ADR 0013).
+    """Return since when each of these files waits (ADR 0013).
 
     A file waits since its modification time. A plain `.jsonl` that may have grown since the look
     before has whole lines that landed earlier; these are not older than that look's watermark.
 
     Args:
-        measured: candidates with the byte after their last whole line.
-        slices: what will be visible; none if nothing is taken.
+        left: what `find_left` found.
         now: when the landing was listed (UTC); nothing landed later than that.
-        batch_bytes: how far into a file its end was looked for.
         before: what the look before knew; None if there was none.
     """
-    ends = {one.file: one.byte_end for one in slices}
-    waiting: list[datetime] = []
-    for candidate, end in measured:
-        landed, start = candidate.landed, candidate.byte_start
-        reached = ends.get(landed.file, start)
-        if landed.file in ends and reached >= landed.size_bytes:
-            continue
-        since = min(landed.modified_at, now)
-        is_last_line = reached == end and landed.size_bytes - start <= batch_bytes
-        if candidate.format == "jsonl" and not is_last_line:
-            since = _oldest_line(candidate, since, before=before, is_begun=reached > 0)
-        waiting.append(since)
-    return waiting
+    return [min(one.candidate.landed.modified_at, now, _bound(one, before)) for one in left]
 
 
-def _oldest_line(
-    candidate: Candidate, since: datetime, *, before: Watermark | None, is_begun: bool
-) -> datetime:
-    """Return since when whole lines of a plain `.jsonl` can wait, whose last change is `since`."""
+def _bound(left: Left, before: Watermark | None) -> datetime:
+    """Return what the waiting lines of a file that may have grown are not older than."""
+    if left.candidate.format != "jsonl" or not left.has_lines:
+        return LAST_INSTANT
     if before is None:
-        return _FIRST_INSTANT if is_begun else since
-    may_have_grown = is_begun or candidate.landed.modified_at > before.looked_at
-    return min(since, before.complete_through) if may_have_grown else since
+        return _FIRST_INSTANT if left.is_begun else LAST_INSTANT
+    has_grown = left.is_begun or left.candidate.landed.modified_at > before.looked_at
+    return before.complete_through if has_grown else LAST_INSTANT
 
 
 def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> Slice:

@@ -95,7 +95,8 @@ def _look(settings: Settings) -> Watermark:
     """Look at the landing once more, write down what turned final, and return what is known."""
     home = open_home(settings)
     landing, now = home.landing_files(), utc_now()
-    watermark = survey_landing(landing, home.lake, settings=settings, now=now).watermark(settings)
+    survey = survey_landing(landing, home.lake, settings=settings, now=now)
+    watermark = survey.watermark(home.lake, settings)
     note_look(home.lake, watermark)
     return watermark
 

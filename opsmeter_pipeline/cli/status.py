@@ -26,7 +26,7 @@ def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
     settings = read_claim(load_settings(home=home, landing=landing))
     lake, files = Lake(settings.warehouse), Landing(settings.landing_root)
     survey = survey_landing(files, lake, settings=settings, now=utc_now())
-    told = tell(survey.watermark(settings))
+    told = tell(survey.watermark(lake, settings))
     refused = describe_refused(survey, lake)
     if as_json:
         print_json(told | {"refused": refused})

@@ -44,7 +44,7 @@ def landing_sensor(
     survey = survey_landing(home.landing_files(), home.lake, settings=settings, now=now)
     day = survey.next_day(settings)
     if day is None:
-        note_look(home.lake, survey.watermark(settings))
+        note_look(home.lake, survey.watermark(home.lake, settings))
         return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
     return dg.SensorResult([dg.RunRequest(partition_key=day.isoformat(), run_config=take_new())])
 

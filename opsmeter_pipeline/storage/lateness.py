@@ -6,7 +6,6 @@ say what readers saw before and after. Which changes are late is said by the vie
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -14,7 +13,7 @@ import polars as pl
 from opsmeter_pipeline.lateness import end_of
 from opsmeter_pipeline.model.tables import DAY_CHANGES
 from opsmeter_pipeline.model.watermark import Watermark
-from opsmeter_pipeline.storage.lake import Lake, fetch, quote
+from opsmeter_pipeline.storage.lake import Lake, fetch, quote, sql_type
 
 _FIELDS = ", ".join(Watermark.__annotations__)
 _NEWEST = f"SELECT {_FIELDS} FROM watermarks ORDER BY number DESC LIMIT 1"
@@ -57,7 +56,9 @@ def record_look(
 
 def sum_days(con: duckdb.DuckDBPyConnection, batch_ids: Sequence[str]) -> pl.DataFrame:
     """Return what batches hold of each UTC day now: the sums `day_changes` logs changes of."""
-    listed = ", ".join(map(quote, batch_ids)) or "NULL"
+    if not batch_ids:
+        return DAY_CHANGES.empty().select("batch_id", "day", *_CHANGES)
+    listed = ", ".join(map(quote, batch_ids))
     sums = ", ".join(f"{_sum(name)} AS {name}" for name in _CHANGES)
     sql = f"""
         SELECT batch_id, (hour_at AT TIME ZONE 'UTC')::DATE AS day, {sums}
@@ -71,7 +72,6 @@ def record_changes(
     before: pl.DataFrame,
     after: pl.DataFrame,
     *,
-    staged: Path,
     kinds: dict[str, str],
     run_id: str,
     now: datetime,
@@ -84,7 +84,6 @@ def record_changes(
         con: the publishing transaction, which has not written its own look yet.
         before: `sum_days` of the batches when the transaction began.
         after: the same, now.
-        staged: where the differences are put for the warehouse to read.
         kinds: kind of each batch.
         run_id: the run that publishes.
         now: the present (UTC); a look whose clock was ahead of it is not believed.
@@ -95,9 +94,16 @@ def record_changes(
     if changed.is_empty():
         return 0
     kind = pl.col("batch_id").replace_strict(kinds, return_dtype=pl.String)
-    changed.with_columns(kind=kind).write_parquet(staged)
-    con.execute(_INSERT, [run_id, str(staged), str(staged), now])
+    texts = pl.col("^.*_usd$").cast(pl.String)  # a list of decimals would take the first's scale
+    told = changed.with_columns(texts, kind=kind).select(_TOLD)
+    con.execute(_INSERT, [*(column.to_list() for column in told), now, run_id])
     return changed.height
+
+
+def _unnest(name: str) -> str:
+    dtype = sql_type(DAY_CHANGES.schema[name])
+    sent = "VARCHAR" if name.endswith("_usd") else dtype
+    return f"unnest(?::{sent}[])::{dtype} AS {name}"
 
 
 def _sum(name: str) -> str:
@@ -113,25 +119,27 @@ def _final_hour(watermark: Watermark) -> datetime:
     return watermark.final_before.replace(minute=0, second=0, microsecond=0)
 
 
+_TOLD = ["batch_id", "day", "kind", *_CHANGES]
 _INSERT = f"""
     INSERT INTO day_changes ({", ".join(DAY_CHANGES.schema)})
+    WITH changed AS MATERIALIZED (SELECT {", ".join(map(_unnest, _TOLD))}), claims AS (
+        SELECT c.day, min_by(w.looked_at, w.number) AS final_at
+        FROM (SELECT DISTINCT day FROM changed) c JOIN watermarks w
+        ON w.complete_through - to_seconds(w.lateness_allowance_seconds) >= {_DAY_END}
+        WHERE w.complete_through <= ? GROUP BY c.day
+    )
     SELECT (SELECT coalesce(max(number), 0) + 1 FROM day_changes),
         c.batch_id, c.day, c.kind, ?, {", ".join(f"c.{name}" for name in _CHANGES)},
-        CASE WHEN looks.final_at IS NULL THEN NULL
-            WHEN known.day IS NOT NULL THEN greatest(looks.final_at, known.visible_at)
+        CASE WHEN claims.final_at IS NULL THEN NULL
+            WHEN known.day IS NOT NULL THEN greatest(claims.final_at, known.visible_at)
             WHEN {_DAY_END} > (SELECT min_by(looked_at, number) FROM watermarks)
-            THEN looks.final_at END,
+            THEN claims.final_at END,
         NULL
-    FROM read_parquet(?) c
+    FROM changed c
     LEFT JOIN (
         SELECT day, min_by(visible_at, number) AS visible_at FROM day_changes GROUP BY day
     ) known ON known.day = c.day
-    LEFT JOIN (
-        SELECT c.day, min_by(w.looked_at, w.number) AS final_at
-        FROM (SELECT DISTINCT day FROM read_parquet(?)) c JOIN watermarks w
-        ON w.complete_through - to_seconds(w.lateness_allowance_seconds) >= {_DAY_END}
-        WHERE w.complete_through <= ? GROUP BY c.day
-    ) looks ON looks.day = c.day
+    LEFT JOIN claims ON claims.day = c.day
 """
 """A day is final once a look says so and it is shown: from its first row on, or, if it ended under
 our eyes, also without one, because then nothing stands for zero."""

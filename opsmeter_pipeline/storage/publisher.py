@@ -146,7 +146,6 @@ def _record_lateness(
         con,
         before,
         sum_days(con, publication.batch_ids),
-        staged=publication.standing / "changes.parquet",
         kinds=kinds,
         run_id=publication.run_id,
         now=publication.now,

@@ -12,9 +12,10 @@ from opsmeter_pipeline.landing import (
     REFUSALS,
     Candidate,
     Finding,
+    date_waiting,
     find_candidates,
+    find_left,
     find_refused,
-    find_waiting,
     plan_batch,
 )
 from opsmeter_pipeline.model.clock import ingest_day
@@ -41,14 +42,12 @@ class Survey:
         measured: candidates with the byte after their last whole line.
         findings: files that are no telemetry or cannot be opened, and were not known as such.
         refused: files that are known to be refused already.
-        before: what the look before knew; None if there was none.
     """
 
     now: datetime
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
     refused: list[LandedFile]
-    before: Watermark | None
 
     def next_day(self, settings: Settings) -> date | None:
         """Return the ingest day the next run should take, or None if nothing waits."""
@@ -60,15 +59,13 @@ class Survey:
         is_waiting = self.findings or any(_needs_proof(*one) for one in self.measured)
         return ingest_day(self.now) if is_waiting else None
 
-    def watermark(self, settings: Settings, *, slices: Sequence[Slice] = ()) -> Watermark:
+    def watermark(
+        self, lake: Lake, settings: Settings, *, slices: Sequence[Slice] = ()
+    ) -> Watermark:
         """Return how far all that was listed is visible once these slices are."""
-        waiting = find_waiting(
-            self.measured,
-            slices,
-            now=self.now,
-            batch_bytes=settings.batch_bytes,
-            before=self.before,
-        )
+        left = find_left(self.measured, slices, batch_bytes=settings.batch_bytes)
+        before = read_watermark(lake) if left else None
+        waiting = date_waiting(left, now=self.now, before=before)
         refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
         return Watermark(
             looked_at=self.now,
@@ -100,7 +97,7 @@ class RunPlan:
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
     """Return what waits in the landing, without reading more than the ends of growing files."""
-    before, taken = read_watermark(lake), read_taken(lake)
+    taken = read_taken(lake)
     listing = landing.list_files()
     candidates, findings = find_candidates(listing, taken)
     limit_bytes = settings.batch_bytes
@@ -117,7 +114,7 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
             findings.append(find_unreadable(one.landed, exc))
         else:
             measured.append((one, end))
-    return Survey(now, measured, findings, find_refused(listing, taken), before)
+    return Survey(now, measured, findings, find_refused(listing, taken))
 
 
 def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
@@ -155,7 +152,7 @@ def plan_run(
     new = plan_batch(
         survey.measured, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
     )
-    watermark = survey.watermark(settings, slices=new)
+    watermark = survey.watermark(lake, settings, slices=new)
     if not replay:
         return RunPlan(new, survey.findings, [], [], watermark)
     old, missing = _find_replayable(landing, read_slices_landed_on(lake, day))

@@ -15,6 +15,10 @@ RUN_KEYS = {
     "lines", "accepted", "duplicates", "quarantined", "blank", "batches", "files", "cost_usd",
     "unpriced_events", "findings",
 }  # fmt: skip
+LOOK_KEYS = {
+    "looked_at", "complete_through", "final_before", "waiting_files", "refused_files",
+    "lateness_allowance_seconds",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +79,10 @@ def test_a_second_demo_writes_nothing(demo: tuple[Path, dict]) -> None:
     assert sorted((home / "landing").rglob("*")) == landed
 
 
-@pytest.mark.parametrize("group", [range(8), range(8, 16), range(16, 24)], ids=str)
+@pytest.mark.parametrize("group", [range(9), range(9, 18), range(18, 27)], ids=str)
 def test_each_table_and_view_can_be_read(demo: tuple[Path, dict], group: range) -> None:
     names = [*(table.name for table in TABLES), *(view.name for view in VIEWS)]
-    assert len(names) <= 24
+    assert len(names) <= 27
     home, _ = demo
     for name in names[group.start : group.stop]:
         rows = _query(home, f"select * from {name} limit 1")
@@ -135,7 +139,7 @@ def test_a_row_too_wide_for_a_table_is_shown_a_value_a_line(demo: tuple[Path, di
     home, _ = demo
     code, out, err = run_opsmeter("query", "FROM overview LIMIT 1", home=home, COLUMNS="100")
     assert code == 0, err
-    assert out.count("\n") == 21
+    assert out.count("\n") == 23
     assert "\ncost_per_request_usd  0.0" in out
     assert max(map(len, out.splitlines())) <= 100
 
@@ -185,7 +189,10 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
     code, out, err = run_opsmeter("run", "--json", home=tmp_path)
     assert code == 0, err
     told = json.loads(out)
-    assert set(told) == RUN_KEYS
+    assert set(told) == RUN_KEYS | LOOK_KEYS
+    look = {name: told.pop(name) for name in LOOK_KEYS}
+    assert look["complete_through"] == look["looked_at"] > look["final_before"]
+    assert (look["waiting_files"], look["refused_files"]) == (0, 1)
     (finding,) = told.pop("findings")
     assert (finding["file"], finding["finding"]) == ("notes.txt", "unsupported")
     assert told == {
@@ -196,7 +203,7 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
     code, out, err = run_opsmeter("--home", str(tmp_path), "run", "--json")
     assert code == 0, err
     again = json.loads(out)
-    assert set(again) == RUN_KEYS
+    assert set(again) == RUN_KEYS | LOOK_KEYS
     assert {name: again[name] for name in RUN_KEYS - {"findings", "cost_usd"}} == dict.fromkeys(
         RUN_KEYS - {"findings", "cost_usd"}, 0
     )

@@ -25,6 +25,7 @@ ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
     "cube_sums",
+    "day_changes",
     "events",
     "field_presence_hourly",
     "identity_verdicts",
@@ -34,12 +35,14 @@ ASSET_KEYS = [
     "judged_quarantine",
     "landed_slices",
     "landing_findings",
+    "late_changes",
     "latency_hourly",
     "looked_manifests",
     "manifests",
     "model_resolutions",
     "moved_lines",
     "overview",
+    "overview_hourly",
     "price_catalogue",
     "priced_events",
     "prompt_versions",
@@ -52,6 +55,7 @@ ASSET_KEYS = [
     "unpriced_models",
     "users_daily",
     "users_latency_daily",
+    "watermarks",
 ]
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
@@ -72,6 +76,7 @@ CHECK_KEYS = [
 ]
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
+    "day_changes": "amounts balance columns grain present references values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
@@ -86,6 +91,7 @@ QUALITY_KINDS = {
     "tracking_hourly": "amounts balance columns grain present references values",
     "users_daily": "amounts balance columns grain present references values",
     "users_latency_daily": "amounts balance columns grain present references values",
+    "watermarks": "amounts columns grain present",
 }
 QUALITY_KEYS = [
     (table, f"quality_{kind}") for table, kinds in QUALITY_KINDS.items() for kind in kinds.split()
