@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import LANDING_FINDINGS
+from opsmeter_pipeline.model.tables import LANDING_FINDINGS, LOOKED
 from opsmeter_pipeline.orchestration.instance import is_over
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES, Take, TakeConfig
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata
@@ -57,11 +57,17 @@ def landed_slices(
     staging.write_slices(plan.slices)
     staging.write("findings", findings)
     staging.write(
-        "replayed", pl.DataFrame({"batch_id": plan.replayed}, schema={"batch_id": pl.String})
+        "replayed",
+        pl.DataFrame({"batch_id": plan.replayed}, schema={"batch_id": pl.String}).with_columns(
+            kind=pl.lit("replay" if config.take is Take.BATCHES else "backfill")
+        ),
     )
+    looks = [vars(plan.watermark)] if plan.watermark else []
+    staging.write("watermark", pl.DataFrame(looks, schema=LOOKED))
     figures = {
         "bytes": sum(one.byte_end - one.byte_start for one in plan.slices),
         "replayed_batches": len(plan.replayed),
+        "complete_through": str(plan.watermark.complete_through if plan.watermark else "unknown"),
         "missing_files": ", ".join(plan.missing) or "none",
         "findings": preview(findings),
         "swept_runs": ", ".join(swept) or "none",

@@ -9,6 +9,7 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import (
     BATCH_TABLES,
     CUBES,
+    DAY_CHANGES,
     EVENTS,
     INGEST_BATCHES,
     INGEST_FILES,
@@ -17,7 +18,9 @@ from opsmeter_pipeline.model.tables import (
     MOVED_LINES,
     QUARANTINE,
     TRACKING,
+    WATERMARKS,
 )
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -31,7 +34,10 @@ from opsmeter_pipeline.publish import (
 from opsmeter_pipeline.storage.ledger import read_batches, read_quarantined
 from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
 
-_PUBLISHED = (*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, MANIFESTS)
+_PUBLISHED = (
+    *(*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, MANIFESTS),
+    *(DAY_CHANGES, WATERMARKS),
+)
 
 
 @dg.asset(
@@ -92,10 +98,13 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
     """Publish the run's batches in one transaction, then write down when they were visible."""
     staging = home.staging(context.run.run_id)
     batches = staging.read("ledger/ingest_batches")
+    looks = staging.read("watermark").iter_rows(named=True)
     publication = Publication(
         run_id=context.run.run_id,
         batch_ids=batches["batch_id"].to_list(),
-        replaced=staging.read("replayed")["batch_id"].to_list(),
+        replaced=dict(staging.read("replayed").select("batch_id", "kind").rows()),
+        watermark=next((Watermark(**look) for look in looks), None),
+        now=utc_now(),
         standing=staging.folder / "standing",
         rows={
             EVENTS: staging.parts("priced_events"),

@@ -7,16 +7,20 @@ that a large backlog becomes several batches and memory stays bounded. After it 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from itertools import accumulate
 
-from opsmeter_pipeline.model.clock import ingest_day
+from opsmeter_pipeline.model.clock import LAST_INSTANT, ingest_day
 from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
+from opsmeter_pipeline.model.watermark import Watermark
 
 FIRST_DAY = date(2020, 1, 1)
 """The first partition. A file with an older modification time is taken as of that day."""
+_FIRST_INSTANT = datetime.combine(FIRST_DAY, time(), UTC)
 COMPRESSED_WEIGHT = 8
 """How much more text than its stored bytes a compressed file is assumed to hold."""
+REFUSALS = ("changed", "unsupported", "unreadable", "damaged", "oversized")
+"""Findings after which something of a file cannot be taken unless a person acts."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,21 @@ class Candidate:
     byte_start: int
     first_line_number: int
     is_known: bool
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file of which something waits.
+
+    Attributes:
+        candidate: the file.
+        has_lines: whole lines of it wait, not just a last line that is unfinished.
+        is_begun: a part of it is visible, or will be once the batch is.
+    """
+
+    candidate: Candidate
+    has_lines: bool
+    is_begun: bool
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,64 @@ def plan_batch(
         for one, size in zip(of_day, sizes, strict=True)
         if size <= batch_bytes or one is of_day[0]
     ]
+
+
+def find_refused(listing: Iterable[LandedFile], taken: Mapping[str, Taken]) -> list[LandedFile]:
+    """Return the listed files that were refused, and look as they did then."""
+    return [
+        landed
+        for landed in listing
+        if (known := taken.get(landed.file))
+        and known.finding in REFUSALS
+        and known.looks_like(landed)
+    ]
+
+
+def find_left(
+    measured: Iterable[tuple[Candidate, int]], slices: Iterable[Slice], *, batch_bytes: int
+) -> list[Left]:
+    """Return the files of which the slices leave something.
+
+    Args:
+        measured: candidates with the byte after their last whole line.
+        slices: what will be visible; none if nothing is taken.
+        batch_bytes: how far into a file its last whole line was looked for.
+    """
+    ends = {one.file: one.byte_end for one in slices}
+    left: list[Left] = []
+    for candidate, end in measured:
+        landed, start = candidate.landed, candidate.byte_start
+        reached = ends.get(landed.file, start)
+        if landed.file not in ends or reached < landed.size_bytes:
+            is_cut = landed.size_bytes - start > batch_bytes
+            left.append(Left(candidate, reached < end or is_cut, reached > 0))
+    return left
+
+
+def date_waiting(
+    left: Iterable[Left], *, now: datetime, before: Watermark | None
+) -> list[datetime]:
+    """Return since when each of these files waits (ADR 0013).
+
+    A file waits since its modification time. A plain `.jsonl` that may have grown since the look
+    before has whole lines that landed earlier; these are not older than that look's watermark.
+
+    Args:
+        left: what `find_left` found.
+        now: when the landing was listed (UTC); nothing landed later than that.
+        before: what the look before knew; None if there was none.
+    """
+    return [min(one.candidate.landed.modified_at, now, _bound(one, before)) for one in left]
+
+
+def _bound(left: Left, before: Watermark | None) -> datetime:
+    """Return what the waiting lines of a file that may have grown are not older than."""
+    if left.candidate.format != "jsonl" or not left.has_lines:
+        return LAST_INSTANT
+    if before is None:
+        return _FIRST_INSTANT if left.is_begun else LAST_INSTANT
+    has_grown = left.is_begun or left.candidate.landed.modified_at > before.looked_at
+    return before.complete_through if has_grown else LAST_INSTANT
 
 
 def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> Slice:

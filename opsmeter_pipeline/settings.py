@@ -35,6 +35,9 @@ class Settings(BaseSettings):
         unpacked_bytes: how much text one compressed file may hold; more is not unpacked.
         settle_seconds: how long a last line without a line feed may stay unfinished before it
             is taken as it is.
+        lateness_allowance_seconds: how long after an hour its events may still land before its
+            totals are final. A day: files of the day before and answers of batch tiers, which
+            providers promise within 24 hours, land in it.
         port: where `opsmeter up` serves the Dagster UI, on loopback.
         identifiers: what is done with a line whose `tenantId` or `userId` its sender did not hash:
             `refuse` quarantines it, `hash` hashes the identifier with `hash_key`.
@@ -53,6 +56,7 @@ class Settings(BaseSettings):
     chunk_bytes: int = Field(default=32 * 1024**2, ge=1024)
     unpacked_bytes: int = Field(default=16 * 1024**3, gt=0)
     settle_seconds: int = Field(default=300, ge=0)
+    lateness_allowance_seconds: int = Field(default=24 * 3600, ge=0, le=366 * 24 * 3600)
     port: int = Field(default=3000, gt=0, lt=65536)
     identifiers: Literal["refuse", "hash"] = "refuse"
     hash_key: SecretStr | None = None

@@ -8,6 +8,15 @@ it leaves out. They read cubes, never events, so they stay quick as history grow
 from dataclasses import dataclass
 
 from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
+from opsmeter_pipeline.lateness import (
+    CHANGES_AFTER_FINAL,
+    COUNT_CHANGES_AFTER_FINAL,
+    LATE_CHANGE_COLUMNS,
+    LATE_CHANGES,
+    STATE,
+    end_of,
+    tell_state,
+)
 from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
 from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, TRACKING_HOURLY, USERS_DAILY
 
@@ -151,7 +160,21 @@ def _by_day(cube: str) -> str:
 
 def _overview() -> str:
     groups = _groups("day", cube=_by_day("attribution_hourly"), histogram=_by_day("latency_hourly"))
-    return f"{groups} ORDER BY day"
+    return f"""
+        SELECT day, {tell_state(end_of("day"))} AS state,
+            coalesce(changes_after_final, 0) AS changes_after_final, sums.* EXCLUDE (day)
+        FROM ({groups}) sums LEFT JOIN ({COUNT_CHANGES_AFTER_FINAL}) USING (day)
+        ORDER BY day
+    """
+
+
+def _overview_hourly() -> str:
+    groups = _groups("hour_at", cube="attribution_hourly", histogram="latency_hourly")
+    return f"""
+        SELECT hour_at, {tell_state("hour_at + INTERVAL 1 HOUR")} AS state,
+            sums.* EXCLUDE (hour_at)
+        FROM ({groups}) sums ORDER BY hour_at
+    """
 
 
 def _ranking(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
@@ -195,9 +218,23 @@ VIEWS: tuple[View, ...] = (
     View(
         "overview",
         "One row per UTC day: cost, requests, tokens, errors, latency, and what is left out.",
-        (*USERS_DAILY.pick("day"), *_MEASURES),
+        (*USERS_DAILY.pick("day"), STATE, CHANGES_AFTER_FINAL, *_MEASURES),
         _overview(),
-        ("attribution_hourly", "latency_hourly"),
+        ("attribution_hourly", "latency_hourly", "watermarks", "day_changes"),
+    ),
+    View(
+        "overview_hourly",
+        "One row per UTC hour: what `overview` tells of a day.",
+        (*ATTRIBUTION_HOURLY.pick("hour_at"), STATE, *_MEASURES),
+        _overview_hourly(),
+        ("attribution_hourly", "latency_hourly", "watermarks"),
+    ),
+    View(
+        "late_changes",
+        "One row per publish, batch and UTC day that it changed after the day was first reported.",
+        tuple(LATE_CHANGE_COLUMNS),
+        LATE_CHANGES,
+        ("day_changes",),
     ),
     View(
         "top_endpoints",

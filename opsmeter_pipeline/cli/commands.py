@@ -151,6 +151,19 @@ def replay(
 
 
 @app.command()
+def status(
+    context: typer.Context,
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show how far all that landed is visible, and which files are refused."""
+    from opsmeter_pipeline.cli.status import status_command
+
+    status_command(home=home or context.obj, landing=landing, as_json=as_json)
+
+
+@app.command()
 def up(
     context: typer.Context,
     port: Annotated[

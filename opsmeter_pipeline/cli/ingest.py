@@ -11,13 +11,16 @@ import dagster as dg
 from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, print_json, print_table, spell_command
+from opsmeter_pipeline.cli.status import tell
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import DiskFullError, OvertakenError, RunFailedError
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
+from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.own_book import read_own_book
 from opsmeter_pipeline.storage.price_log import PriceLog, read_log
 from opsmeter_pipeline.storage.survey import survey_landing
@@ -43,16 +46,19 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     read_own_book(settings.prices_file, is_required=bool(settings.prices))
     with _naming_a_full_disk(settings.home):
         ledger = take_all_waiting(settings)
+        watermark = _look(settings)
     lake = open_home(settings).lake
     findings = lake.read(_FINDINGS, [started_at]).to_dicts()
     _warn_waiting(read_log(lake), home)
     if as_json:
-        print_json(ledger | {"findings": findings})
+        print_json(ledger | tell(watermark) | {"findings": findings})
         return
     if not ledger["batches"]:
         err.print(escape(f"Nothing new in {settings.landing_root}."), soft_wrap=True)
     shown = ledger | {"cost_usd": f"{ledger['cost_usd']:.4f}"}
     print_table([shown], title="ledger")
+    final = f"Complete through {watermark.complete_through:%Y-%m-%d %H:%M:%S} UTC; "
+    err.print(f"{final}final before {watermark.final_before:%Y-%m-%d %H:%M:%S} UTC.")
     for finding in findings:
         named = escape(f"{finding['file']}: {finding['detail']}")
         err.print(f"[yellow]{finding['finding']}:[/yellow] {named}", soft_wrap=True)
@@ -103,6 +109,16 @@ def open_home(settings: Settings) -> HomeResource:
     """Return the home the settings describe, its default landing created if it is missing."""
     claim_landing(settings)
     return HomeResource(home=str(settings.home), landing=settings.landing)
+
+
+def _look(settings: Settings) -> Watermark:
+    """Look at the landing once more, write down what turned final, and return what is known."""
+    home = open_home(settings)
+    landing, now = home.landing_files(), utc_now()
+    survey = survey_landing(landing, home.lake, settings=settings, now=now)
+    watermark = survey.watermark(home.lake, settings)
+    note_look(home.lake, watermark)
+    return watermark
 
 
 def _days_waiting(home: HomeResource) -> Iterator[date]:

@@ -1,7 +1,7 @@
 """One named function per sensor: when a run is started, and why not.
 
-A sensor looks and decides; it never reads telemetry. Add one here when something other than
-landed files should start a run or raise an alert.
+A sensor looks and decides, and may write down that it looked; it never reads telemetry. Add one
+here when something other than landed files should start a run or raise an alert.
 """
 
 import dagster as dg
@@ -10,6 +10,7 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
@@ -27,7 +28,10 @@ repeat every tick."""
 def landing_sensor(
     context: dg.SensorEvaluationContext, home: HomeResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for one run of the oldest ingest day that has something new."""
+    """Ask for one run of the oldest ingest day that has something new.
+
+    When there is nothing, hours still turn final with time: that is written down, once an hour.
+    """
     now = utc_now()
     # Asked first: a killed run is marked as failed next, and that is no reason to wait.
     pause = _pause_after_failure(context.instance, now.timestamp())
@@ -40,6 +44,7 @@ def landing_sensor(
     survey = survey_landing(home.landing_files(), home.lake, settings=settings, now=now)
     day = survey.next_day(settings)
     if day is None:
+        note_look(home.lake, survey.watermark(home.lake, settings))
         return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
     return dg.SensorResult([dg.RunRequest(partition_key=day.isoformat(), run_config=take_new())])
 

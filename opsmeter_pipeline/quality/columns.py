@@ -40,10 +40,11 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tier_scope": ("whole_request", "marginal"),
         "decision": ("taken", "waits", "accepted"),
         "tier_count": ("input_tokens", "class_tokens"),
+        "day_changes.kind": ("live", "backfill", "replay"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
-_FROM_ONE = ("line_number", "attempt", "first_line_number")
+_FROM_ONE = ("line_number", "attempt", "first_line_number", "number")
 _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "events": ("file", "line_number"),
@@ -63,6 +64,8 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
+        "day_changes": ("number", "batch_id", "day"),
+        "watermarks": ("number",),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),
         "price_versions": ("decision_number",),

@@ -36,6 +36,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "moved_lines": ("batch_id", "file", "line_number"),
         "landing_findings": ("file", "found_at"),
         "manifests": ("file", "read_at"),
+        "day_changes": ("number", "batch_id", "day"),
+        "watermarks": ("number",),
         "price_catalogue": ("price_id", "token_class"),
         "price_aliases": ("provider_id", "name"),
         "price_versions": ("decision_number", "source"),

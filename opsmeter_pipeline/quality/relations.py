@@ -103,6 +103,23 @@ def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) 
     )
 
 
+_PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
+_DAY_MEASURES = {
+    **{
+        f"change_{name}": f"sum({name}) FILTER ({_PRODUCTION})"
+        for name in ("requests", "attempts", "input_tokens", "output_tokens", "cost_usd")
+    },
+    "change_left_out_cost_usd": f"sum(cost_usd) FILTER (NOT ({_PRODUCTION}))",
+}
+_CHANGES_ADD_UP = _agrees(
+    "All changes of a batch's part of a day add up to what it holds now.",
+    keys="batch_id, day",
+    one=_sum("day_changes", "batch_id; day", {name: f"sum({name})" for name in _DAY_MEASURES}),
+    other=_sum(
+        "attribution_hourly", "batch_id; (hour_at AT TIME ZONE 'UTC')::DATE AS day", _DAY_MEASURES
+    ),
+    measures=tuple(_DAY_MEASURES),
+)
 _ALL_SUMMED = {name: f"sum({name})" for name in _SUMMED}
 _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
     {
@@ -176,6 +193,7 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 measures=("lines",),
             ),
         ),
+        "day_changes": (_refers("day_changes", "ingest_batches"), _CHANGES_ADD_UP),
         "moved_lines": (
             _refers("moved_lines", "ingest_batches"),
             _refers("moved_lines", "ingest_files", "batch_id, file"),

@@ -62,6 +62,15 @@ def read_batches(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def read_findings(lake: Lake, files: Sequence[str]) -> list[dict[str, str]]:
+    """Return the last finding of each of these files: `file`, `finding` and `detail`."""
+    sql = """
+        SELECT file, arg_max(finding, found_at) AS finding, arg_max(detail, found_at) AS detail
+        FROM landing_findings WHERE file IN (SELECT unnest(?::VARCHAR[])) GROUP BY file
+    """
+    return lake.read(sql, [files]).to_dicts()
+
+
 def read_known_events(
     lake: Lake,
     staging: Staging,

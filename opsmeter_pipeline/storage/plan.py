@@ -6,11 +6,12 @@ the landing (`storage.survey`); the rest of the job treats a replayed slice like
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from opsmeter_pipeline.landing import Candidate, Finding, Taken, plan_batch
 from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -28,12 +29,14 @@ class RunPlan:
         findings: what of the landing cannot be taken.
         replayed: batches that are in the warehouse and will be replaced.
         missing: files that are gone or changed, so that their batches stay as they are.
+        watermark: what will be visible of the landing then; None if nothing new was looked for.
     """
 
     slices: list[Slice]
     findings: list[Finding]
     replayed: list[str]
     missing: list[str]
+    watermark: Watermark | None = None
 
 
 def plan_run(
@@ -47,16 +50,18 @@ def plan_run(
     batch_id: str,
 ) -> RunPlan:
     """Return what a run of one ingest day takes: a new batch, and on replay the day's old ones."""
-    survey = survey_landing(landing, lake, settings=settings, now=now)
-    provable, findings = _prove_unchanged(survey, landing, lake)
-    new = plan_batch(
-        provable, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
+    survey = _prove_unchanged(
+        survey_landing(landing, lake, settings=settings, now=now), landing, lake
     )
+    new = plan_batch(
+        survey.measured, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
+    )
+    watermark = survey.watermark(lake, settings, slices=new)
     if not replay:
-        return RunPlan(new, findings, [], [])
+        return RunPlan(new, survey.findings, [], [], watermark)
     old = _plan_again(landing, lake, read_slices_landed_on(lake, day))
-    found = {one.landed.file: one for one in (*old.findings, *findings)}
-    return RunPlan(old.slices + new, [*found.values()], old.replayed, old.missing)
+    found = {one.landed.file: one for one in (*old.findings, *survey.findings)}
+    return RunPlan(old.slices + new, [*found.values()], old.replayed, old.missing, watermark)
 
 
 def plan_replay(landing: Landing, lake: Lake, *, day: date, batch_ids: Sequence[str]) -> RunPlan:
@@ -90,10 +95,8 @@ def _plan_again(landing: Landing, lake: Lake, slices: Sequence[Slice]) -> RunPla
     )
 
 
-def _prove_unchanged(
-    survey: Survey, landing: Landing, lake: Lake
-) -> tuple[list[tuple[Candidate, int]], list[Finding]]:
-    """Return the candidates that may be taken, and findings for those that may not.
+def _prove_unchanged(survey: Survey, landing: Landing, lake: Lake) -> Survey:
+    """Return the survey with the candidates that may be taken, and findings for the others.
 
     Of a file that was taken before, only a plain `.jsonl` may go on, and only if the bytes that
     were taken are still what they were.
@@ -112,7 +115,7 @@ def _prove_unchanged(
             good.append((candidate, end))
         else:
             findings.append(Finding(candidate.landed, "changed", _CHANGED))
-    return good, findings
+    return replace(survey, measured=good, findings=findings)
 
 
 def _leave_out_known(findings: Iterable[Finding], taken: Mapping[str, Taken]) -> list[Finding]:

@@ -14,8 +14,17 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import AlreadyTakenError
-from opsmeter_pipeline.model.tables import BATCH_TABLES, INGEST_BATCHES, INGEST_FILES, MOVED_LINES
+from opsmeter_pipeline.model.tables import (
+    BATCH_TABLES,
+    DAY_CHANGES,
+    INGEST_BATCHES,
+    INGEST_FILES,
+    MOVED_LINES,
+    WATERMARKS,
+)
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
+from opsmeter_pipeline.storage.lateness import record_changes, record_look, sum_days
 from opsmeter_pipeline.storage.leftovers import delete_unregistered, name_prefix
 from opsmeter_pipeline.storage.standing import refuse_overtaken
 
@@ -27,7 +36,10 @@ class Publication:
     Attributes:
         run_id: who publishes; stands in the snapshot log.
         batch_ids: the batches whose rows it brings.
-        replaced: of these, the ones that are in the warehouse already and are replaced.
+        replaced: of these, the ones that are in the warehouse already and are replaced, each with
+            how: `backfill` or `replay`.
+        watermark: what is visible of the landing once this is; None if nothing new was looked for.
+        now: when it is published (UTC).
         standing: staged Parquet files that say what the batches were judged against.
         rows: staged Parquet files with exactly the columns of their table, by table. Large ones
             are handed over to the lake as they are.
@@ -35,7 +47,9 @@ class Publication:
 
     run_id: str
     batch_ids: Sequence[str]
-    replaced: Sequence[str]
+    replaced: Mapping[str, str]
+    watermark: Watermark | None
+    now: datetime
     standing: Path
     rows: Mapping[Table, Sequence[Path]]
 
@@ -53,10 +67,13 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         table: _targets(lake, publication, table) for table, n in rows.items() if n > INLINED_ROWS
     }
 
+    logged: dict[str, int] = {}
+
     def write(con: duckdb.DuckDBPyConnection) -> None:
         _refuse_taken_lines(con, publication)
-        refuse_overtaken(con, publication.standing, replaced=publication.replaced)
         replaced = list(publication.replaced)
+        refuse_overtaken(con, publication.standing, replaced=replaced)
+        before = sum_days(con, replaced)
         for table in BATCH_TABLES if replaced else ():
             con.execute(
                 f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))", [replaced]
@@ -66,6 +83,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
                 _insert(con, table, paths)
             for path in handed_over.get(table, ()):
                 con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
+        logged.update(_record_lateness(con, publication, before))
         message = [publication.run_id, ", ".join(publication.batch_ids)]
         con.execute("CALL lake.set_commit_message(?, ?)", message)
 
@@ -78,7 +96,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         # Also Ctrl+C right after the commit ends here: only what nobody registered may go.
         delete_unregistered(lake, publication.run_id)
         raise
-    return {table.name: count for table, count in rows.items()}
+    return {table.name: count for table, count in rows.items()} | logged
 
 
 def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> None:
@@ -99,7 +117,7 @@ def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> N
 
 
 def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
-    """Write down when batches and moved lines became visible, and return that moment.
+    """Write down when batches, moved lines and changes became visible; return that moment.
 
     The snapshot log knows only when a transaction began, which flatters; this reads the clock
     after the commit has returned. A batch whose writer died in between gets the next such moment.
@@ -107,12 +125,35 @@ def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
     visible_at = now()
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
-        for table, column in ((INGEST_BATCHES, "visible_at"), (MOVED_LINES, "moved_at")):
+        for table, column in (
+            (INGEST_BATCHES, "visible_at"),
+            (MOVED_LINES, "moved_at"),
+            (DAY_CHANGES, "visible_at"),
+        ):
             sql = f"UPDATE {table.name} SET {column} = ? WHERE {column} IS NULL"
             con.execute(sql, [visible_at])
 
     lake.transact(write)
     return visible_at
+
+
+def _record_lateness(
+    con: duckdb.DuckDBPyConnection, publication: Publication, before: pl.DataFrame
+) -> dict[str, int]:
+    """Log what the transaction changes in days, against the looks before, and then its own."""
+    kinds = dict.fromkeys(publication.batch_ids, "live") | dict(publication.replaced)
+    changes = record_changes(
+        con,
+        before,
+        sum_days(con, publication.batch_ids),
+        kinds=kinds,
+        run_id=publication.run_id,
+        now=publication.now,
+    )
+    if publication.watermark:
+        new = next((one for one in kinds if kinds[one] == "live"), None)
+        record_look(con, publication.watermark, batch_id=new)
+    return {DAY_CHANGES.name: changes, WATERMARKS.name: int(publication.watermark is not None)}
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:

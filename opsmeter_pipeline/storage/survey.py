@@ -4,15 +4,28 @@ The landing sensor, `opsmeter run` and the landing asset ask the same question h
 agree on whether there is something to do. Decisions are the `landing` stage's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from opsmeter_pipeline.landing import Candidate, Finding, find_candidates, plan_batch
+from opsmeter_pipeline.landing import (
+    REFUSALS,
+    Candidate,
+    Finding,
+    date_waiting,
+    find_candidates,
+    find_left,
+    find_refused,
+    plan_batch,
+)
 from opsmeter_pipeline.model.clock import ingest_day
+from opsmeter_pipeline.model.landed import LandedFile, Slice
+from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
-from opsmeter_pipeline.storage.ledger import read_taken
+from opsmeter_pipeline.storage.lateness import read_watermark
+from opsmeter_pipeline.storage.ledger import read_findings, read_taken
 from opsmeter_pipeline.storage.proof import find_unreadable
 
 
@@ -23,12 +36,14 @@ class Survey:
     Attributes:
         now: when the landing was listed (UTC).
         measured: candidates with the byte after their last whole line.
-        findings: files that are no telemetry or cannot be opened.
+        findings: files that are no telemetry or cannot be opened, and were not known as such.
+        refused: files that are known to be refused already.
     """
 
     now: datetime
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
+    refused: list[LandedFile]
 
     def next_day(self, settings: Settings) -> date | None:
         """Return the ingest day the next run should take, or None if nothing waits."""
@@ -40,11 +55,28 @@ class Survey:
         is_waiting = self.findings or any(_needs_proof(*one) for one in self.measured)
         return ingest_day(self.now) if is_waiting else None
 
+    def watermark(
+        self, lake: Lake, settings: Settings, *, slices: Sequence[Slice] = ()
+    ) -> Watermark:
+        """Return how far all that was listed is visible once these slices are."""
+        left = find_left(self.measured, slices, batch_bytes=settings.batch_bytes)
+        before = read_watermark(lake) if left else None
+        waiting = date_waiting(left, now=self.now, before=before)
+        refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
+        return Watermark(
+            looked_at=self.now,
+            complete_through=min(waiting, default=self.now),
+            waiting_files=len(waiting),
+            refused_files=len(refused | {one.file for one in self.refused}),
+            lateness_allowance_seconds=settings.lateness_allowance_seconds,
+        )
+
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
     """Return what waits in the landing, without reading more than the ends of growing files."""
     taken = read_taken(lake)
-    candidates, findings = find_candidates(landing.list_files(), taken)
+    listing = landing.list_files()
+    candidates, findings = find_candidates(listing, taken)
     limit_bytes = settings.batch_bytes
     settled_before = now - timedelta(seconds=settings.settle_seconds)
     measured: list[tuple[Candidate, int]] = []
@@ -59,7 +91,19 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
             findings.append(find_unreadable(one.landed, exc))
         else:
             measured.append((one, end))
-    return Survey(now, measured, findings)
+    return Survey(now, measured, findings, find_refused(listing, taken))
+
+
+def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
+    """Return file, finding and detail of each file that is refused, by path."""
+    known = read_findings(lake, [one.file for one in survey.refused])
+    new = [
+        {"file": one.landed.file, "finding": one.finding, "detail": one.detail}
+        for one in survey.findings
+        if one.finding in REFUSALS
+    ]
+    by_file = {row["file"]: row for row in [*known, *new]}
+    return [by_file[file] for file in sorted(by_file)]
 
 
 def _needs_proof(candidate: Candidate, end: int) -> bool:

@@ -13,11 +13,15 @@ from opsmeter_pipeline.landing import (
     FIRST_DAY,
     Candidate,
     Taken,
+    date_waiting,
     find_candidates,
+    find_left,
+    find_refused,
     plan_batch,
 )
 from opsmeter_pipeline.model.landed import FORMATS, LandedFile, format_of
-from tests.scenario import NOW, at
+from opsmeter_pipeline.model.watermark import Watermark
+from tests.scenario import NOW, at, slice_of
 
 TODAY = NOW.date()
 
@@ -189,3 +193,69 @@ def test_backlog_is_taken_batch_by_batch_to_its_last_file(sizes, days, limit: in
         waiting = [one for one in waiting if one[0].landed.file not in files]
     assert sorted(order) == sorted(f"{n}.jsonl" for n in range(len(sizes)))
     assert days_taken == sorted(days_taken)
+
+
+BEFORE = Watermark(at(-600), at(-5000), 1, 0, 0)
+LIMIT = 100
+
+
+def waiting_since(
+    file: str,
+    *,
+    size: int,
+    end: int,
+    modified_at: datetime,
+    before: Watermark | None,
+    known: int = 0,
+    taken_to: int | None = None,
+) -> list[datetime]:
+    """Return since when a file waits, known up to a byte, of which a batch takes up to another."""
+    one = LandedFile(file, size, modified_at)
+    candidate = Candidate(one, format_of(file), known, 1, is_known=known > 0)
+    slices = [] if taken_to is None else [slice_of(file=file, byte_end=taken_to)]
+    left = find_left([(candidate, end)], slices, batch_bytes=LIMIT)
+    return date_waiting(left, now=NOW, before=before)
+
+
+@pytest.mark.parametrize(
+    ("case", "since"),
+    [
+        # A file that was taken to its end waits for nothing.
+        ({"size": 90, "end": 90, "taken_to": 90}, None),
+        # One that was left waits since its modification time, or since now if that is ahead.
+        ({"size": 90, "end": 90, "file": "a.csv"}, -60),
+        ({"size": 90, "end": 90, "file": "a.csv", "modified_at": at(999)}, 0),
+        ({"size": 90, "end": 90, "modified_at": at(-700)}, -700),
+        # A plain one that has changed since the look before may hold lines of any time since.
+        ({"size": 90, "end": 90}, -5000),
+        ({"size": 90, "end": 90, "before": None}, -60),
+        # One that is larger than a batch holds lines of nobody knows when.
+        ({"size": 500, "end": 95, "taken_to": 95, "modified_at": at(-700)}, -5000),
+        ({"size": 500, "end": 95, "taken_to": 95, "before": None}, "ever"),
+        ({"size": 200, "end": 160, "known": 90}, -5000),
+        ({"size": 200, "end": 160, "known": 90, "before": None}, "ever"),
+        # An unfinished last line landed with the last change.
+        ({"size": 90, "end": 80, "taken_to": 80}, -60),
+        ({"size": 90, "end": 80, "known": 80}, -60),
+        ({"size": 90, "end": 80, "known": 80, "before": None}, -60),
+        # Nothing is older than the file's own time.
+        ({"size": 90, "end": 90, "modified_at": at(-9000)}, -9000),
+    ],
+)
+def test_what_a_batch_leaves_waits_since_it_landed(
+    case: dict[str, Any], since: float | str | None
+) -> None:
+    case = {"file": "a.jsonl", "modified_at": at(-60), "before": BEFORE} | case
+    ever = datetime(2020, 1, 1, tzinfo=UTC)
+    expected = [] if since is None else [ever if since == "ever" else at(since)]
+    assert waiting_since(**case) == expected
+
+
+def test_a_refused_file_is_counted_until_it_changes_or_goes() -> None:
+    names = ["changed", "damaged", "touched", "good", "gone", "mended"]
+    taken = {
+        name: Taken(10, 2, 10, NOW, finding=None if name == "good" else name) for name in names
+    } | {"mended": Taken(10, 2, 10, NOW, finding="unreadable")}
+    listing = [LandedFile(name, 10, NOW) for name in names if name != "gone"]
+    listing[-1] = LandedFile("mended", 10, at(5))
+    assert [one.file for one in find_refused(listing, taken)] == ["changed", "damaged"]

@@ -15,6 +15,10 @@ RUN_KEYS = {
     "lines", "accepted", "duplicates", "quarantined", "blank", "batches", "files", "cost_usd",
     "unpriced_events", "findings",
 }  # fmt: skip
+LOOK_KEYS = {
+    "looked_at", "complete_through", "final_before", "waiting_files", "refused_files",
+    "lateness_allowance_seconds",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +190,10 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
     code, out, err = run_opsmeter("run", "--json", home=tmp_path)
     assert code == 0, err
     told = json.loads(out)
-    assert set(told) == RUN_KEYS
+    assert set(told) == RUN_KEYS | LOOK_KEYS
+    look = {name: told.pop(name) for name in LOOK_KEYS}
+    assert look["complete_through"] == look["looked_at"] > look["final_before"]
+    assert (look["waiting_files"], look["refused_files"]) == (0, 1)
     (finding,) = told.pop("findings")
     assert (finding["file"], finding["finding"]) == ("notes.txt", "unsupported")
     assert told == {
@@ -197,7 +204,7 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
     code, out, err = run_opsmeter("--home", str(tmp_path), "run", "--json")
     assert code == 0, err
     again = json.loads(out)
-    assert set(again) == RUN_KEYS
+    assert set(again) == RUN_KEYS | LOOK_KEYS
     assert {name: again[name] for name in RUN_KEYS - {"findings", "cost_usd"}} == dict.fromkeys(
         RUN_KEYS - {"findings", "cost_usd"}, 0
     )

@@ -36,6 +36,7 @@ ASSET_KEYS = [
     "batch_ledger",
     "cost_drivers",
     "cube_sums",
+    "day_changes",
     "events",
     "field_presence_hourly",
     "identity_verdicts",
@@ -45,11 +46,13 @@ ASSET_KEYS = [
     "judged_quarantine",
     "landed_slices",
     "landing_findings",
+    "late_changes",
     "latency_hourly",
     "manifests",
     "model_resolutions",
     "moved_lines",
     "overview",
+    "overview_hourly",
     "price_aliases",
     "price_catalogue",
     "price_versions",
@@ -64,6 +67,7 @@ ASSET_KEYS = [
     "unpriced_models",
     "users_daily",
     "users_latency_daily",
+    "watermarks",
 ]
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
@@ -87,6 +91,7 @@ CHECK_KEYS = [
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
     "cost_drivers": "amounts balance columns grain present values",
+    "day_changes": "amounts balance columns grain present references values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
@@ -103,6 +108,7 @@ QUALITY_KINDS = {
     "tracking_hourly": "amounts balance columns grain present references values",
     "users_daily": "amounts balance columns grain present references values",
     "users_latency_daily": "amounts balance columns grain present references values",
+    "watermarks": "amounts columns grain present",
 }
 QUALITY_KEYS = [
     (table, f"quality_{kind}") for table, kinds in QUALITY_KINDS.items() for kind in kinds.split()
