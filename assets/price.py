@@ -17,6 +17,7 @@ from opsmeter_pipeline.price import NAMES, build_cards, price_events
 from opsmeter_pipeline.publish import PRICED_COUNTS, count_priced, to_event_rows
 from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.prices import ensure_catalogue, read_prices, resolve_names
+from opsmeter_pipeline.tracking.lags import count_lags
 
 
 @dg.multi_asset(
@@ -66,6 +67,7 @@ def priced_events(
         rows = to_event_rows(priced, slices)
         staging.write(f"priced_events/{part.stem}", rows)
         staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))
+        staging.write(f"lags/{part.stem}", count_lags(priced, slices))
         return count_priced(priced)
 
     counts = staging.write_counts(

@@ -57,6 +57,14 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
+        "clocks_hourly": (
+            "batch_id",
+            "source",
+            "landed_hour_at",
+            "sender_lag_minutes",
+            "collector_lag_minutes",
+            "landing_lag_minutes",
+        ),
         "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
     }

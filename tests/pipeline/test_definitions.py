@@ -24,6 +24,8 @@ STAGES = {"landing", "contract", "identity", "price", "cube", "tracking", "publi
 ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
+    "clock_lags",
+    "clocks_hourly",
     "cube_sums",
     "events",
     "field_presence_hourly",
@@ -34,6 +36,7 @@ ASSET_KEYS = [
     "judged_quarantine",
     "landed_slices",
     "landing_findings",
+    "late_events",
     "latency_hourly",
     "looked_manifests",
     "manifests",
@@ -61,6 +64,7 @@ CHECK_KEYS = [
     ("ingest_files", "missing_prompt_version_share"),
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
+    ("tracking_hourly", "clock_skew"),
     ("tracking_hourly", "endpoint_tags"),
     ("tracking_hourly", "field_change"),
     ("tracking_hourly", "manifest_counts"),
@@ -72,6 +76,7 @@ CHECK_KEYS = [
 ]
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
+    "clocks_hourly": "amounts balance columns grain present references values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
