@@ -27,7 +27,9 @@ from tests.pipeline.support import (
 def _hour(home: PipelineHome, source: str, ago: int, lines: int = 60, **fields: object) -> None:
     """Land an hour's file of a producer; `fields` change every second line."""
     at = NOON - hours(ago)
-    rows = [payload(f"{source}-{ago}-{nth}", **(fields if nth % 2 else {})) for nth in range(lines)]
+    when = {"timestamp": f"{at - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}
+    rows = [payload(f"{source}-{ago}-{nth}", **when | (fields if nth % 2 else {}))
+            for nth in range(lines)]  # fmt: skip
     home.land(f"{source}/{at:%Y-%m-%d}/{source}-{at:%H}.jsonl", jsonl(*rows), landed_at=at)
 
 
@@ -90,7 +92,7 @@ def test_the_lines_are_one_query_away(deployed) -> None:
 @pytest.mark.parametrize(
     "check",
     ["quarantine_shift", "field_change", "quiet_producer", "manifest_counts", "endpoint_tags",
-     "prompt_versions", "raw_identifiers", "production_mix"],
+     "prompt_versions", "raw_identifiers", "production_mix", "clock_skew"],
 )  # fmt: skip
 def test_every_check_says_a_query_that_runs(deployed, check: str) -> None:
     home, checks = deployed
