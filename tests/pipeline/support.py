@@ -39,6 +39,7 @@ _CLOCKS = (
     "loaded_at",
     "resolved_at",
     "found_at",
+    "landing_lag_minutes",
 )
 """Columns that say when and by which run; a repetition may differ in them."""
 
