@@ -24,6 +24,7 @@ from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.price_log import describe_log
 from opsmeter_pipeline.storage.price_versions import settle_prices
 from opsmeter_pipeline.storage.prices import find_cards
+from opsmeter_pipeline.tracking.lags import count_lags
 
 
 @dg.multi_asset(
@@ -77,6 +78,7 @@ def priced_events(
         rows = to_event_rows(priced, slices)
         staging.write(f"priced_events/{part.stem}", rows)
         staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))
+        staging.write(f"lags/{part.stem}", count_lags(priced, slices))
         return count_priced(priced)
 
     counts = staging.write_counts(

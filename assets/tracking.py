@@ -7,6 +7,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import (
+    CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
     MANIFESTS,
     QUARANTINE,
@@ -21,10 +22,11 @@ from opsmeter_pipeline.tracking.counts import (
     build_tracking,
     count_refused,
 )
+from opsmeter_pipeline.tracking.lags import build_clocks, count_leads
 
 
 @dg.asset(
-    deps=["judged_events", "judged_quarantine", "identity_verdicts"],
+    deps=["judged_events", "judged_quarantine", "identity_verdicts", "priced_events"],
     partitions_def=INGEST_DAYS,
     group_name="tracking",
     kinds={"polars", "parquet"},
@@ -32,22 +34,23 @@ from opsmeter_pipeline.tracking.counts import (
 def tracking_counts(
     context: dg.AssetExecutionContext, home: HomeResource
 ) -> dg.MaterializeResult[Any]:
-    """The rows this run adds to `tracking_hourly`, `field_presence_hourly` and `manifests`, staged.
+    """The rows this run adds to `tracking_hourly`, its companions and `manifests`, staged.
 
-    Counts of lines by source, landing hour, endpoint and rule, and of the fields they had. The
-    checks that look for dropped lines and common mistakes read nothing else of the telemetry.
-    Manifests are looked at when they are new or changed, or when the run takes their files.
+    Counts of lines by source, landing hour, endpoint and rule, of the fields they had, and of how
+    far apart their clocks were. The tracking checks read nothing else of the telemetry. Manifests
+    are looked at when they are new or changed, or when the run takes their files.
     """
     staging, now = home.staging(context.run.run_id), utc_now()
     slices = staging.read_slices()
     kept, present = (staging.scan_parts(name).collect() for name in ("kept", "present"))
-    refused = count_refused(pl.concat(
-        [QUARANTINE.empty(), *map(pl.read_parquet, staging.parts("quarantine"))]
-    ))  # fmt: skip
+    lags = staging.scan_parts("lags").collect()
+    quarantine = pl.concat([QUARANTINE.empty(), *map(pl.read_parquet, staging.parts("quarantine"))])
+    refused = count_refused(quarantine)
     rows = {
         TRACKING_HOURLY: build_tracking(kept, refused, slices),
         FIELD_PRESENCE_HOURLY: build_presence(kept, present, slices),
         MANIFESTS: look_at_manifests(home.landing_files(), home.lake, slices=slices, now=now),
+        CLOCKS_HOURLY: build_clocks(lags, count_leads(quarantine, slices), slices),
     }
     for table, frame in rows.items():
         staging.write(f"tracking/{table.name}", frame)

@@ -1,4 +1,4 @@
-"""The tracking stage's checks: dropped lines, silent producers, false manifests, common mistakes.
+"""The tracking stage's checks: dropped lines, silence, false manifests, mistakes, skewed clocks.
 
 All are warnings about what was published, judged in one step from counts, so that every run can
 afford them. Each names its culprits, the fix, and the query that shows the lines.
@@ -13,7 +13,9 @@ from opsmeter_pipeline.model.tables import TRACKING_HOURLY
 from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.clocks import read_lags
 from opsmeter_pipeline.storage.tracking import read_counts, read_landings, read_looks
+from opsmeter_pipeline.tracking.clocks import CLOCK_LIMITS, judge_clock_skew
 from opsmeter_pipeline.tracking.manifests import judge_manifests
 from opsmeter_pipeline.tracking.mistakes import (
     judge_production_mix,
@@ -36,6 +38,7 @@ _DESCRIPTIONS = {
     "endpoint_tags": "Lines name their endpoint, each feature by one name, none by URL or id.",
     "prompt_versions": "At most 5 % of a producer's lines at an endpoint lack a prompt version.",
     "raw_identifiers": "No line holds an identifier of a person in the clear.",
+    "clock_skew": "No clock of a producer is more than 5 minutes ahead, or constantly behind.",
     "production_mix": "No test, demo, staging or dev traffic is counted as production.",
 }
 
@@ -55,6 +58,7 @@ def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
         "prompt_versions": judge_prompt_versions(counts),
         "raw_identifiers": judge_raw_identifiers(counts),
         "production_mix": judge_production_mix(counts),
+        "clock_skew": judge_clock_skew(read_lags(home.lake, run_id, window=CLOCK_LIMITS.window)),
     }
 
 

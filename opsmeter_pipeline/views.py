@@ -7,6 +7,8 @@ it leaves out. They read cubes, never events, so they stay quick as history grow
 
 from dataclasses import dataclass
 
+import polars as pl
+
 from opsmeter_pipeline.cube import LATENCY_BASE, USER_BUCKETS_PER_STEP
 from opsmeter_pipeline.lateness import (
     CHANGES_AFTER_FINAL,
@@ -17,8 +19,13 @@ from opsmeter_pipeline.lateness import (
     end_of,
     tell_state,
 )
-from opsmeter_pipeline.model.columns import Table, count, instant, money, ratio
-from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, TRACKING_HOURLY, USERS_DAILY
+from opsmeter_pipeline.model.columns import Column, Table, count, instant, money, ratio, text
+from opsmeter_pipeline.model.tables import (
+    ATTRIBUTION_HOURLY,
+    CLOCKS_HOURLY,
+    TRACKING_HOURLY,
+    USERS_DAILY,
+)
 
 PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 """What views show, as SQL over rows of events or cubes."""
@@ -214,6 +221,57 @@ _TRACKING_QUALITY = """
 """
 
 
+_CLOCK_LAGS = """
+    WITH recent AS (
+        FROM clocks_hourly
+        WHERE landed_hour_at > (SELECT max(landed_hour_at) FROM clocks_hourly) - INTERVAL 7 DAY
+    ), lags AS (
+        SELECT source, 1 AS place, 'sender' AS clock, sender_lag_minutes AS lag,
+            attempts + refused_lines AS lines FROM recent
+        UNION ALL
+        SELECT source, 2, 'collector', collector_lag_minutes, attempts + refused_lines FROM recent
+        UNION ALL
+        SELECT source, 3, 'landing', landing_lag_minutes, attempts + refused_lines FROM recent
+        UNION ALL
+        SELECT source, 4, 'publish', date_diff('second', taken_at, visible_at) // 60,
+            attempts + refused_lines FROM recent JOIN ingest_batches USING (batch_id)
+    ), summed AS (
+        SELECT source, place, clock, lag, sum(lines) AS n FROM lags WHERE lag IS NOT NULL
+        GROUP BY ALL
+    ), running AS (
+        SELECT *, sum(n) OVER (PARTITION BY source, place ORDER BY lag) AS below,
+            sum(n) OVER (PARTITION BY source, place) AS total FROM summed
+    )
+    SELECT source, clock, sum(n)::BIGINT AS lines,
+        coalesce(sum(n) FILTER (lag < -5), 0)::BIGINT AS lines_ahead,
+        min(lag)::BIGINT AS least_lag_minutes,
+        (min(lag) FILTER (below >= 0.5 * total))::BIGINT AS median_lag_minutes,
+        max(lag)::BIGINT AS largest_lag_minutes
+    FROM running GROUP BY source, place, clock ORDER BY source, place
+"""
+_LATE_EVENTS = """
+    SELECT landed_day, source, late_from_hours::BIGINT AS late_from_hours,
+        sum(attempts)::BIGINT AS attempts, sum(requests)::BIGINT AS requests,
+        sum(cost_usd)::DECIMAL(38,18) AS cost_usd,
+        round(sum(attempts) / any_value(of_source), 6) AS share_of_attempts,
+        max(lag)::BIGINT AS largest_lag_minutes
+    FROM (
+        SELECT *, sum(attempts) OVER (PARTITION BY landed_day, source) AS of_source,
+            CASE WHEN lag >= 43200 THEN 720 WHEN lag >= 10080 THEN 168 WHEN lag >= 1440 THEN 24
+                WHEN lag >= 120 THEN 2 END AS late_from_hours
+        FROM (
+            SELECT (landed_hour_at AT TIME ZONE 'UTC')::DATE AS landed_day, source, attempts,
+                requests, cost_usd,
+                coalesce(sender_lag_minutes, 0) + coalesce(collector_lag_minutes, 0) AS lag
+            FROM clocks_hourly WHERE attempts > 0
+        )
+    )
+    WHERE late_from_hours IS NOT NULL
+    GROUP BY landed_day, source, late_from_hours
+    ORDER BY landed_day DESC, source, late_from_hours
+"""
+
+
 VIEWS: tuple[View, ...] = (
     View(
         "overview",
@@ -313,5 +371,41 @@ VIEWS: tuple[View, ...] = (
         ),
         _TRACKING_QUALITY,
         ("tracking_hourly",),
+    ),
+    View(
+        "clock_lags",
+        "One row per source and clock, of the last 7 days of landings: how far behind the next.",
+        (
+            *CLOCKS_HOURLY.pick("source"),
+            text(
+                "clock",
+                "sender (event to ingest), collector (ingest to landing), landing (to the taking) "
+                "or publish (taking to visible).",
+            ),
+            count("lines", "Events, and lines refused as `future_timestamp`, that tell the lag."),
+            count("lines_ahead", "Of these, more than 5 minutes ahead of the next clock."),
+            count("least_lag_minutes", "Least lag; negative is ahead."),
+            count("median_lag_minutes", "Median lag of the lines; negative is ahead."),
+            count("largest_lag_minutes", "Largest lag; negative is ahead."),
+        ),
+        _CLOCK_LAGS,
+        ("clocks_hourly", "ingest_batches"),
+    ),
+    View(
+        "late_events",
+        "One row per landing day, source and class of lateness, of events 2 hours late or more.",
+        (
+            Column("landed_day", pl.Date, "UTC day on which they landed."),
+            *CLOCKS_HOURLY.pick("source"),
+            count(
+                "late_from_hours",
+                "Class by the time from event to landing: from 2, 24, 168 or 720 hours on.",
+            ),
+            *CLOCKS_HOURLY.pick("attempts", "requests", "cost_usd"),
+            ratio("share_of_attempts", "Part of what the source landed that day, 0 to 1."),
+            count("largest_lag_minutes", "Largest time from event to landing."),
+        ),
+        _LATE_EVENTS,
+        ("clocks_hourly",),
     ),
 )

@@ -83,6 +83,25 @@ def query(
 
 
 @app.command()
+def days(
+    context: typer.Context,
+    zone: Annotated[str, typer.Option("--zone", help="IANA name, such as Asia/Kolkata.")] = "UTC",
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day; else 30 days up to the last.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Last day; else the last with traffic.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
+) -> None:
+    """Show exact production totals by the days of a time zone."""
+    from opsmeter_pipeline.cli.days import days_command
+
+    days_command(zone, first=first, last=last, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def quarantine(
     context: typer.Context,
     rule: Rule = None,

@@ -117,9 +117,24 @@ def _parts_rule() -> Rule:
     return Rule("part_above_whole", pl.all_horizontal(rule.holds for rule in rules), details)
 
 
+def _future_rule() -> Rule:
+    """Return the rule on event and ingest time; its detail says how far each is ahead."""
+    future = pl.col("taken_at") + FUTURE_TOLERANCE
+    leads = {
+        column: (pl.col(column) > future, (pl.col(column) - pl.col("taken_at")).dt.total_seconds())
+        for column in ("timestamp", "ingested_at")
+    }
+    details = [
+        pl.when(is_ahead).then(pl.format(f"{_WIRE_NAME[column]} {{}} seconds ahead", lead))
+        for column, (is_ahead, lead) in leads.items()
+    ]
+    holds = ~pl.any_horizontal(is_ahead.fill_null(value=False) for is_ahead, _ in leads.values())
+    detail = pl.concat_str(details, separator=", ", ignore_nulls=True)
+    return Rule("future_timestamp", holds, detail)
+
+
 _ID = pl.col("external_request_id")
 _TOTAL = pl.col("input_tokens") + pl.col("output_tokens")
-_FUTURE = pl.col("taken_at") + FUTURE_TOLERANCE
 
 RULES: tuple[Rule, ...] = (
     _each("missing_field", _REQUIRED, "{} missing or null", {
@@ -157,10 +172,7 @@ RULES: tuple[Rule, ...] = (
         "timestamp": pl.col("has_bad_timestamp"),
         "ingested_at": pl.col("has_bad_ingested_at"),
     }),
-    _each("future_timestamp", ["timestamp", "ingested_at"], "{} more than 5 minutes ahead", {
-        column: (pl.col(column) > _FUTURE).fill_null(value=False)
-        for column in ("timestamp", "ingested_at")
-    }),
+    _future_rule(),
     Rule(
         "contradicting_total",
         (pl.col("total_tokens") == _TOTAL).fill_null(value=True),

@@ -5,6 +5,7 @@ setting cannot go on; its `__init__` takes the culprits as data and builds the t
 """
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 
@@ -75,6 +76,34 @@ class HashKeyError(UsageError):
             f"OPSMETER_IDENTIFIERS is hash, and OPSMETER_HASH_KEY {found}; it needs at least "
             f"{needed_bytes}. Set it to a secret you keep, such as the output of `openssl rand "
             f"-hex 32`, or set OPSMETER_IDENTIFIERS=refuse to quarantine raw identifiers."
+        )
+
+
+class UnknownZoneError(UsageError):
+    """There is no such time zone."""
+
+    def __init__(self, zone: str, near: Sequence[str]) -> None:
+        """Name the zone and those that are spelled alike."""
+        meant = f"Did you mean {', '.join(near)}?" if near else "Such a name is Asia/Kolkata."
+        super().__init__(f"There is no time zone {zone!r} in the IANA database. {meant}")
+
+
+class BadDayError(UsageError):
+    """A day is none."""
+
+    def __init__(self, text: str) -> None:
+        """Name what was given."""
+        super().__init__(f"{text!r} is no day. Write it as 2026-11-23.")
+
+
+class DayRangeError(UsageError):
+    """A range of days cannot be read."""
+
+    def __init__(self, first: date, last: date, max_days: int) -> None:
+        """Name the range and what a range may be."""
+        super().__init__(
+            f"{first} to {last} cannot be read: a range ends on or after the day it begins, lies "
+            f"in 1900 to 9998 and has at most {max_days} days. Ask for it in parts."
         )
 
 

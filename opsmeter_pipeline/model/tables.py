@@ -231,6 +231,12 @@ _SOURCE = text(
 )
 _LANDED_HOUR = instant("landed_hour_at", "Start of the UTC hour in which the lines landed.")
 
+
+def _lag(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    """Return a column of signed whole minutes, see `tracking.lags`; negative is a clock ahead."""
+    return Column(name, pl.Int32, f"{meaning}; negative if the first is ahead.", nullable)
+
+
 TRACKING_HOURLY = Table(
     "tracking_hourly",
     "One batch's count of lines for a source, a landing hour, an endpoint and what became of them.",
@@ -261,6 +267,30 @@ FIELD_PRESENCE_HOURLY = Table(
         text("field", "Optional field, as it is on the wire."),
         count("lines", "Lines that kept the contract, redelivered ones included."),
         count("present", "Of these, lines that had the field, not null and not empty."),
+    ),
+)
+CLOCKS_HOURLY = Table(
+    "clocks_hourly",
+    "One batch's sum for a source, a landing hour and how far apart the clocks of its lines were.",
+    (
+        BATCH_ID,
+        _SOURCE,
+        _LANDED_HOUR,
+        _lag(
+            "sender_lag_minutes",
+            "From event to ingest time; null if the line told no event time",
+            nullable=True,
+        ),
+        _lag(
+            "collector_lag_minutes",
+            "From ingest time to landing; null if the line told no ingest time",
+            nullable=True,
+        ),
+        _lag("landing_lag_minutes", "From the file's modification time to its taking"),
+        count("attempts", "Events: billed attempts."),
+        count("requests", "Logical requests."),
+        count("refused_lines", "Lines that were refused as `future_timestamp`."),
+        money("cost_usd", "Sum of the priced events' cost."),
     ),
 )
 MANIFESTS = Table(
@@ -471,7 +501,7 @@ LOOKED = {name: WATERMARKS.schema[name] for name in Watermark.__annotations__}
 """The Polars schema of a look: one row per `model.watermark.Watermark`."""
 
 CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
-TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY)
+TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY, CLOCKS_HOURLY)
 BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING)
 """Tables whose rows carry their batch and are replaced when the batch is replayed."""
 TABLES = (

@@ -69,6 +69,14 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),
         "price_versions": ("decision_number",),
+        "clocks_hourly": (
+            "batch_id",
+            "source",
+            "landed_hour_at",
+            "sender_lag_minutes",
+            "collector_lag_minutes",
+            "landing_lag_minutes",
+        ),
         "model_resolutions": ("provider", "model", "source_version"),
         "cost_drivers": (
             "window_start_at",

@@ -33,6 +33,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "users_latency_daily": ("batch_id", "day"),
         "tracking_hourly": ("batch_id", "landed_hour_at"),
         "field_presence_hourly": ("batch_id", "landed_hour_at"),
+        "clocks_hourly": ("batch_id", "landed_hour_at"),
         "moved_lines": ("batch_id", "file", "line_number"),
         "landing_findings": ("file", "found_at"),
         "manifests": ("file", "read_at"),

@@ -219,6 +219,23 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 WHERE d.change_usd <> t.change_usd ORDER BY ALL""",
             ),
         ),
+        "clocks_hourly": (
+            _agrees(
+                "attempts and cost_usd are those of the ledger.",
+                keys="batch_id",
+                one=_sum(
+                    "clocks_hourly",
+                    "batch_id",
+                    {"attempts": "sum(attempts)", "cost_usd": "sum(cost_usd)"},
+                ),
+                other=_sum(
+                    "ingest_batches",
+                    "batch_id",
+                    {"attempts": "sum(accepted)", "cost_usd": "sum(cost_usd)"},
+                ),
+                measures=("attempts", "cost_usd"),
+            ),
+        ),
         ATTRIBUTION_HOURLY.name: (
             _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),
         ),

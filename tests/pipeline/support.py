@@ -40,6 +40,7 @@ _CLOCKS = (
     "resolved_at",
     "found_at",
     "final_at",
+    "landing_lag_minutes",
 )
 """Columns that say when and by which run; a repetition may differ in them."""
 

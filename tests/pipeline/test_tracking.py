@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 import pytest
 import xxhash
 
+from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.settings import claim_landing
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import (
@@ -27,7 +29,9 @@ from tests.pipeline.support import (
 def _hour(home: PipelineHome, source: str, ago: int, lines: int = 60, **fields: object) -> None:
     """Land an hour's file of a producer; `fields` change every second line."""
     at = NOON - hours(ago)
-    rows = [payload(f"{source}-{ago}-{nth}", **(fields if nth % 2 else {})) for nth in range(lines)]
+    when = {"timestamp": f"{at - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}
+    rows = [payload(f"{source}-{ago}-{nth}", **when | (fields if nth % 2 else {}))
+            for nth in range(lines)]  # fmt: skip
     home.land(f"{source}/{at:%Y-%m-%d}/{source}-{at:%H}.jsonl", jsonl(*rows), landed_at=at)
 
 
@@ -90,7 +94,7 @@ def test_the_lines_are_one_query_away(deployed) -> None:
 @pytest.mark.parametrize(
     "check",
     ["quarantine_shift", "field_change", "quiet_producer", "manifest_counts", "endpoint_tags",
-     "prompt_versions", "raw_identifiers", "production_mix"],
+     "prompt_versions", "raw_identifiers", "production_mix", "clock_skew"],
 )  # fmt: skip
 def test_every_check_says_a_query_that_runs(deployed, check: str) -> None:
     home, checks = deployed
@@ -242,3 +246,45 @@ def test_the_quality_view_is_read_by_the_command(deployed) -> None:
     sql = "SELECT source, score FROM tracking_quality LIMIT 1"
     code, out, _ = run_opsmeter("query", sql, "--json", home=home.folder)
     assert (code, json.loads(out)) == (0, [{"source": "checkout/*/checkout-*", "score": 95.45}])
+
+
+def _lines(source: str, *leads: timedelta, at: datetime, **fields: object) -> bytes:
+    stamps = [f"{at + lead:%Y-%m-%dT%H:%M:%SZ}" for lead in leads]
+    return jsonl(*(payload(f"{source}-{nth}", timestamp=stamp, **fields)
+                   for nth, stamp in enumerate(stamps)))  # fmt: skip
+
+
+def test_clocks_are_compared_and_late_events_shown_with_their_cost(home: PipelineHome) -> None:
+    now = utc_now().replace(microsecond=0)
+    minute, landed = timedelta(minutes=1), now - timedelta(seconds=30)
+    ahead = [330 * minute - timedelta(seconds=nth) for nth in range(4)]  # UTC+05:30 sent as UTC
+    late = [-3 * 60 * minute, -26 * 60 * minute, -26 * 60 * minute, -45 * 1440 * minute]
+    home.land("india-1.jsonl", _lines("india", *ahead, at=landed), landed_at=landed)
+    home.land("export-1.jsonl", _lines("export", -minute, *late, at=landed), landed_at=landed)
+    stamp = f"{landed - 2 * minute:%Y-%m-%dT%H:%M:%SZ}"
+    collected = _lines("collected", -3 * minute, at=landed, ingestedAt=stamp)
+    home.land("collected-1.jsonl", collected, landed_at=landed)
+    check = _checks(home.run(landed.date()))["clock_skew"]
+    (culprit,) = _culprits(check)
+    assert not check.passed
+    assert culprit == {
+        "source": "india-*", "clock": "sender", "skew_minutes": "+330", "largest_minutes": "+330",
+        "lines": 4, "refused_lines": 4, "cause": "local time of UTC+05:30 sent as UTC",
+        "fix": "Send times in UTC, or with the zone's offset.",
+    }  # fmt: skip
+    shown = "clock, lines, lines_ahead, least_lag_minutes, median_lag_minutes, largest_lag_minutes"
+    lags = home.rows(f"SELECT source, {shown} FROM clock_lags WHERE clock <> 'landing'")
+    assert [one for one in lags if one[1] != "publish"] == [
+        ("collected-*", "sender", 1, 0, 1, 1, 1),
+        ("collected-*", "collector", 1, 0, 2, 2, 2),
+        ("export-*", "sender", 5, 0, 1, 1560, 64800),
+        ("india-*", "sender", 4, 4, -330, -330, -330),
+    ]
+    assert {one[0] for one in lags if one[1] == "publish"} == {"collected-*", "export-*", "india-*"}
+    cost = Decimal("0.0035")
+    assert home.rows("SELECT * EXCLUDE landed_day FROM late_events") == [
+        ("export-*", 2, 1, 1, cost, 0.2, 180),
+        ("export-*", 24, 2, 2, 2 * cost, 0.4, 1560),
+        ("export-*", 720, 1, 1, cost, 0.2, 64800),
+    ]
+    assert_balanced(home)
