@@ -10,7 +10,7 @@ from opsmeter_pipeline.model.landed import LandedFile
 from opsmeter_pipeline.model.tables import (
     FIELD_PRESENCE_HOURLY,
     MANIFESTS,
-    QUARANTINE,
+    REFUSED,
     TRACKING_HOURLY,
 )
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
@@ -43,7 +43,7 @@ def tracking_counts(
     slices = staging.read_slices()
     kept, present = (staging.scan_parts(name).collect() for name in ("kept", "present"))
     refused = count_refused(pl.concat(
-        [QUARANTINE.empty(), *map(pl.read_parquet, staging.parts("quarantine"))]
+        [REFUSED.empty(), *map(pl.read_parquet, staging.parts("refused"))]
     ))  # fmt: skip
     rows = {
         TRACKING_HOURLY: build_tracking(kept, refused, slices),

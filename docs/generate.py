@@ -32,8 +32,9 @@ null is marked.
 """
 _VIEWS = """## Views
 
-Views read the cubes, never events, so they stay quick as history grows. All but `unpriced_models`
-and `tracking_quality` show production: `data_mode` real and `environment` prod.
+Views read the cubes, never events, so they stay quick as history grows. All but `unpriced_models`,
+`tracking_quality`, `held_back` and `missing_usage` show production: `data_mode` real and
+`environment` prod.
 """
 _CONTRACT = """# The contract
 

@@ -84,6 +84,26 @@ EVENTS = Table(
     ),
 )
 
+_REFUSED = "as far as the line tells, else null."
+TOLD = (
+    "provider",
+    "model",
+    "endpoint_tag",
+    "status",
+    "service_tier",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "output_audio_tokens",
+    "web_searches",
+    "occurred_at",
+)
+"""What is kept of a refused line's call. None of it is in any total."""
 QUARANTINE = Table(
     "quarantine",
     "One line that broke a rule.",
@@ -95,6 +115,26 @@ QUARANTINE = Table(
         text("detail", "What was found, without any value that could identify a person."),
         text("line_redacted", "The line with all but known fields and numbers masked, cut short."),
         instant("ingested_at", "When its file landed; of a conflicting duplicate, its own."),
+        *(
+            Column(name, EVENTS.schema[name], f"Of its call, {_REFUSED}", nullable=True)
+            for name in TOLD
+        ),
+        text("source", "Producer: its path with dates, times, numbers and ids as `*`."),
+        money(
+            "estimated_cost_usd",
+            "What the call may have cost by these tokens; null if nobody can tell. In no total.",
+            nullable=True,
+        ),
+        text("unestimated_reason", "Why there is no estimate; null if there is.", nullable=True),
+    ),
+)
+REFUSED = Table(
+    "refused",
+    "One row of `quarantine` as it is staged, before `price` has estimated it.",
+    tuple(
+        column
+        for column in QUARANTINE.columns
+        if column.name not in ("source", "estimated_cost_usd", "unestimated_reason")
     ),
 )
 
@@ -247,6 +287,7 @@ TRACKING_HOURLY = Table(
         count("data_mode_defaulted", "Kept lines whose data mode was assumed."),
         count("assumed_production", "Kept lines in production because either was assumed."),
         count("left_out", "Kept lines outside production."),
+        count("zero_usage", "Kept lines that tell 0 input and 0 output tokens: told, not missing."),
     ),
 )
 FIELD_PRESENCE_HOURLY = Table(

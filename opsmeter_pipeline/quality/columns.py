@@ -13,15 +13,18 @@ from opsmeter_pipeline.contract.rules import MEANINGS
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
+from opsmeter_pipeline.price.held import NO_MODEL, NO_TOKENS
 from opsmeter_pipeline.quality.promises import PLACES, Promise, find_rows, promise_query
 
+_UNPRICED = ("unknown_model", "service_tier", "special_units", "no_token_price")
 _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "environment": ENVIRONMENTS,
         "data_mode": DATA_MODES,
         "service_tier": SERVICE_TIERS,
         "outcome": (*STATUSES, "unknown"),
-        "unpriced_reason": ("unknown_model", "service_tier", "special_units", "no_token_price"),
+        "unpriced_reason": _UNPRICED,
+        "unestimated_reason": (NO_MODEL, NO_TOKENS, *_UNPRICED),
         "quarantine.rule": tuple(MEANINGS),
         "format": ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"),
         "finding": (
