@@ -5,14 +5,17 @@ from enum import Enum
 
 import dagster as dg
 
+from opsmeter_pipeline.model.tables import DOUBLE_INSTRUMENTATION
 from opsmeter_pipeline.quality import describe_checks, name_check
 
 INGEST_JOB_NAME = "ingest"
 QUALITY_JOB_NAME = "quality"
+DOUBLES_JOB_NAME = "doubles"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
-"""One run at a time judges what is published; it waits for no publisher and no publisher for it."""
+"""One run at a time judges what is published, in the job `quality` or `doubles`; it waits for no
+publisher and no publisher for it."""
 LANDED_SLICES = "landed_slices"
 
 
@@ -55,9 +58,11 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
     *(dg.AssetCheckKey(dg.AssetKey(table), name_check(kind)) for table, kind in describe_checks())
 )
 
+_DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name) - _QUALITY_CHECKS
+
 ingest_job = dg.define_asset_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all() - _QUALITY_CHECKS,
+    selection=dg.AssetSelection.all() - _QUALITY_CHECKS - _DOUBLES,
     executor_def=dg.in_process_executor,
     description="Take one batch of landed lines to the tables people read.",
 )
@@ -67,4 +72,11 @@ quality_job = dg.define_asset_job(
     selection=_QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Hold all that is published to its promises, with Great Expectations.",
+)
+
+doubles_job = dg.define_asset_job(
+    DOUBLES_JOB_NAME,
+    selection=_DOUBLES,
+    executor_def=dg.in_process_executor,
+    description="Look for calls that two layers reported under two ids.",
 )

@@ -6,11 +6,14 @@ Add one here when something should happen at a time, whether or not anything lan
 import dagster as dg
 
 from opsmeter_pipeline.orchestration.instance import runs_under_way
-from opsmeter_pipeline.orchestration.jobs import QUALITY_JOB_NAME
+from opsmeter_pipeline.orchestration.jobs import DOUBLES_JOB_NAME, QUALITY_JOB_NAME
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
 """Hourly, off the full hour at which producers roll their files over."""
+
+DOUBLES_CRON = "47 * * * *"
+"""Hourly, half an hour from the job `quality`, with which it shares a slot."""
 
 
 @dg.schedule(
@@ -26,6 +29,21 @@ def quality_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     if not is_installed():
         return dg.SkipReason("Not installed: pip install 'opsmeter-pipeline[quality]'.")
     under_way = runs_under_way(context.instance, QUALITY_JOB_NAME)
+    if under_way:
+        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job_name=DOUBLES_JOB_NAME,
+    cron_schedule=DOUBLES_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks hourly for calls that two layers reported under two ids.",
+)
+def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    under_way = runs_under_way(context.instance, DOUBLES_JOB_NAME)
     if under_way:
         return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
     return dg.RunRequest()

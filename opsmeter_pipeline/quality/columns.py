@@ -60,6 +60,15 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "field",
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
+        "double_instrumentation": (
+            "day",
+            "environment",
+            "data_mode",
+            "first_source",
+            "first_endpoint_tag",
+            "second_source",
+            "second_endpoint_tag",
+        ),
         "price_catalogue": ("price_id", "token_class", "above_input_tokens"),
         "model_resolutions": ("provider", "model", "source_version"),
     }
@@ -70,6 +79,7 @@ _SQL_NAME: Mapping[type[pl.DataType], str] = MappingProxyType(
         pl.String: "VARCHAR",
         pl.Int64: "BIGINT",
         pl.Int32: "INTEGER",
+        pl.Float64: "DOUBLE",
         pl.Boolean: "BOOLEAN",
         pl.Date: "DATE",
         pl.Time: "TIME",

@@ -36,6 +36,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "moved_lines": ("batch_id", "file", "line_number"),
         "landing_findings": ("file", "found_at"),
         "manifests": ("file", "read_at"),
+        "double_instrumentation": ("day", "first_source", "second_source"),
         "price_catalogue": ("price_id", "token_class"),
         "model_resolutions": ("provider", "model"),
     }

@@ -20,11 +20,16 @@ from opsmeter_pipeline.storage.lake import Lake, sql_type
 from opsmeter_pipeline.views import VIEWS
 from tests.pipeline.support import BIN, REPO, clean_environment
 
-STAGES = {"landing", "contract", "identity", "price", "cube", "tracking", "publish", "views"}
+STAGES = {"landing", "contract", "identity", "price", "cube", "tracking", "publish", "views"} | {
+    "doubles"
+}
+LOOKED = ["double_instrumentation"]
+"""Assets that no ingest run makes and that have no ingest day."""
 ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
     "cube_sums",
+    "double_instrumentation",
     "events",
     "field_presence_hourly",
     "held_back",
@@ -59,6 +64,7 @@ ASSET_KEYS = [
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
     ("cube_sums", "cube_equals_events"),
+    ("double_instrumentation", "double_instrumentation"),
     ("ingest_files", "data_mode_defaulted_share"),
     ("ingest_files", "environment_defaulted_share"),
     ("ingest_files", "missing_prompt_version_share"),
@@ -75,6 +81,7 @@ CHECK_KEYS = [
 ]
 QUALITY_KINDS = {
     "attribution_hourly": "amounts balance columns grain present references values",
+    "double_instrumentation": "amounts columns grain present values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
@@ -122,7 +129,7 @@ def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
     assert node.group_name in STAGES
     assert 1 <= len(node.kinds) <= 3
     assert len(node.description) > 30
-    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
+    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (name not in LOOKED)
 
 
 def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
@@ -170,10 +177,11 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
     assert lake.read(f"FROM {view.name}").is_empty()
 
 
-def test_the_job_holds_every_asset() -> None:
-    layer = defs.resolve_job_def("ingest").asset_layer
-    assert {key.to_user_string() for key in layer.executable_asset_keys} == set(ASSET_KEYS)
-    assert _checks_of("ingest") == set(CHECK_KEYS)
+def test_the_jobs_hold_every_asset() -> None:
+    for job, keys in (("ingest", set(ASSET_KEYS) - set(LOOKED)), ("doubles", set(LOOKED))):
+        layer = defs.resolve_job_def(job).asset_layer
+        assert {key.to_user_string() for key in layer.executable_asset_keys} == keys
+        assert _checks_of(job) == {check for check in CHECK_KEYS if check[0] in keys}
 
 
 def test_the_quality_job_holds_its_checks_and_nothing_else() -> None:
@@ -225,8 +233,11 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     listed = json.loads(done.stdout)
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
-    assert [job["name"] for job in listed["jobs"]] == ["ingest", "quality"]
-    assert [schedule["name"] for schedule in listed["schedules"]] == ["quality_schedule"]
+    assert [job["name"] for job in listed["jobs"]] == ["doubles", "ingest", "quality"]
+    assert [schedule["name"] for schedule in listed["schedules"]] == [
+        "doubles_schedule",
+        "quality_schedule",
+    ]
     assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
 
 
