@@ -5,7 +5,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract import judge_chunk
 from opsmeter_pipeline.model.landed import Chunk
-from opsmeter_pipeline.model.tables import QUARANTINE
+from opsmeter_pipeline.model.tables import REFUSED
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -46,7 +46,7 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         staging.write(f"kept/{chunk.number:05}", kept)
         staging.write(f"present/{chunk.number:05}", count_present(judged.events, kept, slices))
         if not judged.quarantine.is_empty():
-            staging.write(f"quarantine/{chunk.number:05}", QUARANTINE.arrange(judged.quarantine))
+            staging.write(f"refused/{chunk.number:05}", REFUSED.arrange(judged.quarantine))
         return judged.counts
 
     limits = home.settings

@@ -13,7 +13,7 @@ from opsmeter_pipeline.identity import (
     identify_batches,
     mark_candidates,
 )
-from opsmeter_pipeline.model.tables import QUARANTINE
+from opsmeter_pipeline.model.tables import REFUSED
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -56,7 +56,7 @@ def identity_verdicts(
     conflicts = refuse_conflicts(removed["conflicting_duplicate"], slices)
     staging.write("identity_verdicts", verdicts)
     staging.write("duplicates", removed["duplicate"])
-    staging.write("quarantine/conflicts", QUARANTINE.arrange(conflicts))
+    staging.write("refused/conflicts", REFUSED.arrange(conflicts))
     staging.write_counts(
         "duplicates", [count_rows(removed["duplicate"], "duplicates")], columns=["duplicates"]
     )

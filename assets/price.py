@@ -1,7 +1,6 @@
-"""The price stage's assets: the catalogue in the warehouse, and what each event costs."""
+"""The price stage's assets: the catalogue, what events cost, what refused lines may have cost."""
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,17 +13,21 @@ from opsmeter_pipeline.model.tables import (
     PRICE_ALIASES,
     PRICE_CATALOGUE,
     PRICE_VERSIONS,
+    QUARANTINE,
+    REFUSED,
 )
-from opsmeter_pipeline.orchestration.metadata import rows_metadata, table_spec
+from opsmeter_pipeline.orchestration.metadata import Figure, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.price import NAMES, price_events
+from opsmeter_pipeline.price import NAMES, estimate_refused, price_events
 from opsmeter_pipeline.publish import PRICED_COUNTS, count_priced, to_event_rows
 from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.price_log import describe_log
 from opsmeter_pipeline.storage.price_versions import settle_prices
 from opsmeter_pipeline.storage.prices import find_cards
+from opsmeter_pipeline.storage.staging import Staging
 from opsmeter_pipeline.tracking.lags import count_lags
+from opsmeter_pipeline.tracking.source import name_sources
 
 
 @dg.multi_asset(
@@ -33,7 +36,11 @@ from opsmeter_pipeline.tracking.lags import count_lags
             table_spec(table, group="price")
             for table in (PRICE_CATALOGUE, PRICE_ALIASES, PRICE_VERSIONS)
         ),
-        table_spec(MODEL_RESOLUTIONS, group="price", deps=[PRICE_CATALOGUE.name, "judged_events"]),
+        table_spec(
+            MODEL_RESOLUTIONS,
+            group="price",
+            deps=[PRICE_CATALOGUE.name, "judged_events", "judged_quarantine"],
+        ),
     ],
     partitions_def=INGEST_DAYS,
 )
@@ -44,7 +51,8 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     log = settle_prices(home.lake, sources, staging, by=run_id, now=now)
     parts = staging.event_parts("judged_events")
     named = map_bounded(lambda part: staging.read_events(part, NAMES).unique(), parts)
-    names = pl.concat(named).unique().cast(pl.String)
+    refused = [pl.read_parquet(part, columns=[*NAMES]) for part in staging.parts("refused")]
+    names = pl.concat([one.cast(pl.String) for one in (*named, *refused)]).unique().drop_nulls()
     found = find_cards(home.lake, sources.book, log, staging, names=names, now=now)
     staging.write("price_cards", found.cards)
     figures = describe_log(log)
@@ -56,19 +64,28 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     )
 
 
-@dg.asset(
-    deps=["judged_events", "identity_verdicts", MODEL_RESOLUTIONS.name],
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            "priced_events",
+            deps=["judged_events", "identity_verdicts", MODEL_RESOLUTIONS.name],
+            description="The run's events as the table `events` will hold them, staged in parts. "
+            "Duplicates are gone, attempts are numbered, cost is exact, or null with the reason.",
+            kinds={"polars", "parquet"},
+        ),
+        dg.AssetSpec(
+            "priced_quarantine",
+            deps=["judged_quarantine", "identity_verdicts", MODEL_RESOLUTIONS.name],
+            description="The run's refused lines as the table `quarantine` will hold them, staged: "
+            "with what each may have cost, or why nobody can tell. In no total.",
+            kinds={"polars", "parquet"},
+        ),
+    ],
     partitions_def=INGEST_DAYS,
     group_name="price",
-    kinds={"polars", "parquet"},
 )
-def priced_events(
-    context: dg.AssetExecutionContext, home: HomeResource
-) -> dg.MaterializeResult[Any]:
-    """The run's events as the table `events` will hold them, staged in parts.
-
-    Duplicates are gone, attempts are numbered, cost is exact, or null with the reason.
-    """
+def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
+    """Price the run's events part by part, then estimate its refused lines."""
     staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
@@ -88,4 +105,18 @@ def priced_events(
         "cost_usd": str(counts["cost_usd"].sum()),
         "unpriced": int(counts["unpriced_events"].sum()),
     }
-    return dg.MaterializeResult(metadata=rows_metadata(int(counts["accepted"].sum()), figures))
+    yield dg.MaterializeResult(
+        "priced_events", metadata=rows_metadata(int(counts["accepted"].sum()), figures)
+    )
+    yield dg.MaterializeResult("priced_quarantine", metadata=_estimate(staging, cards))
+
+
+def _estimate(staging: Staging, cards: pl.DataFrame) -> dict[str, Figure]:
+    """Write the run's quarantine with estimates, and return what is told of it."""
+    refused = pl.concat([REFUSED.empty(), *map(pl.read_parquet, staging.parts("refused"))])
+    named = refused.join(name_sources(refused["file"]), on="file", maintain_order="left")
+    held = QUARANTINE.arrange(estimate_refused(named, cards)) if len(named) else QUARANTINE.empty()
+    staging.write("priced_quarantine", held)
+    estimates = held["estimated_cost_usd"]
+    figures = {"estimated_cost_usd": str(estimates.sum()), "unestimated": estimates.null_count()}
+    return rows_metadata(held.height, figures)

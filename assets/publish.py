@@ -85,7 +85,7 @@ def batch_ledger(
             table,
             group="publish",
             deps=[
-                *("batch_ledger", "cube_sums", "judged_quarantine", "priced_events"),
+                *("batch_ledger", "cube_sums", "priced_events", "priced_quarantine"),
                 "tracking_counts",
             ],
         )
@@ -108,7 +108,7 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         standing=staging.folder / "standing",
         rows={
             EVENTS: staging.parts("priced_events"),
-            QUARANTINE: staging.parts("quarantine"),
+            QUARANTINE: [staging.path("priced_quarantine")],
             INGEST_BATCHES: [staging.path("ledger/ingest_batches")],
             INGEST_FILES: [staging.path("ledger/ingest_files")],
             MOVED_LINES: [staging.path("ledger/moved_lines")],

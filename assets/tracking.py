@@ -10,7 +10,7 @@ from opsmeter_pipeline.model.tables import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
     MANIFESTS,
-    QUARANTINE,
+    REFUSED,
     TRACKING_HOURLY,
 )
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
@@ -44,13 +44,13 @@ def tracking_counts(
     slices = staging.read_slices()
     kept, present = (staging.scan_parts(name).collect() for name in ("kept", "present"))
     lags = staging.scan_parts("lags").collect()
-    quarantine = pl.concat([QUARANTINE.empty(), *map(pl.read_parquet, staging.parts("quarantine"))])
-    refused = count_refused(quarantine)
+    broken = pl.concat([REFUSED.empty(), *map(pl.read_parquet, staging.parts("refused"))])
+    refused = count_refused(broken)
     rows = {
         TRACKING_HOURLY: build_tracking(kept, refused, slices),
         FIELD_PRESENCE_HOURLY: build_presence(kept, present, slices),
         MANIFESTS: look_at_manifests(home.landing_files(), home.lake, slices=slices, now=now),
-        CLOCKS_HOURLY: build_clocks(lags, count_leads(quarantine, slices), slices),
+        CLOCKS_HOURLY: build_clocks(lags, count_leads(broken, slices), slices),
     }
     for table, frame in rows.items():
         staging.write(f"tracking/{table.name}", frame)

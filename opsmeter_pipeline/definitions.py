@@ -6,10 +6,19 @@ import dagster as dg
 
 import assets
 import checks
-from opsmeter_pipeline.orchestration.jobs import drivers_job, ingest_job, quality_job
+from opsmeter_pipeline.orchestration.jobs import (
+    doubles_job,
+    drivers_job,
+    ingest_job,
+    quality_job,
+)
 from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.orchestration.schedules import drivers_schedule, quality_schedule
+from opsmeter_pipeline.orchestration.schedules import (
+    doubles_schedule,
+    drivers_schedule,
+    quality_schedule,
+)
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
 
 _ASSETS = dg.map_asset_specs(
@@ -21,8 +30,8 @@ _ASSETS = dg.map_asset_specs(
 defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
-    jobs=[ingest_job, quality_job, drivers_job],
-    schedules=[quality_schedule, drivers_schedule],
+    jobs=[ingest_job, quality_job, drivers_job, doubles_job],
+    schedules=[quality_schedule, drivers_schedule, doubles_schedule],
     sensors=[landing_sensor],
     resources={"home": HomeResource()},
 )

@@ -23,6 +23,7 @@ from opsmeter_pipeline.model.columns import Column, Table, count, instant, money
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     CLOCKS_HOURLY,
+    QUARANTINE,
     TRACKING_HOURLY,
     USERS_DAILY,
 )
@@ -270,6 +271,35 @@ _LATE_EVENTS = """
     GROUP BY landed_day, source, late_from_hours
     ORDER BY landed_day DESC, source, late_from_hours
 """
+_HELD_BACK = """
+    SELECT rule, source, count(*) AS lines, count(estimated_cost_usd) AS estimated_lines,
+        sum(estimated_cost_usd)::DECIMAL(38,18) AS estimated_cost_usd,
+        count(unestimated_reason) AS unestimated_lines,
+        min(ingested_at) AS first_at, max(ingested_at) AS last_at
+    FROM quarantine GROUP BY rule, source
+    ORDER BY estimated_cost_usd DESC NULLS LAST, lines DESC, rule, source
+"""
+_MISSING_USAGE = """
+    SELECT source, endpoint_tag, sum(lines)::BIGINT AS lines,
+        coalesce(sum(lines) FILTER (rule = 'missing_usage'), 0)::BIGINT AS missing_usage_lines,
+        round(missing_usage_lines / sum(lines), 6) AS missing_usage_share,
+        any_value(statuses) AS statuses,
+        sum(zero_usage)::BIGINT AS zero_usage_lines,
+        round(zero_usage_lines / sum(lines), 6) AS zero_usage_share,
+        max(landed_hour_at) FILTER (rule = 'missing_usage' OR zero_usage > 0) AS last_hour_at
+    FROM tracking_hourly LEFT JOIN (
+        SELECT source, endpoint_tag, string_agg(status || ': ' || n, ', ' ORDER BY n DESC, status)
+            AS statuses
+        FROM (
+            SELECT source, coalesce(endpoint_tag, '(missing)') AS endpoint_tag,
+                coalesce(status, '(missing)') AS status, count(*) AS n
+            FROM quarantine WHERE rule = 'missing_usage' GROUP BY ALL
+        ) GROUP BY ALL
+    ) USING (source, endpoint_tag)
+    GROUP BY source, endpoint_tag
+    HAVING missing_usage_lines + zero_usage_lines > 0
+    ORDER BY missing_usage_lines DESC, zero_usage_lines DESC, source, endpoint_tag
+"""
 
 
 VIEWS: tuple[View, ...] = (
@@ -407,5 +437,44 @@ VIEWS: tuple[View, ...] = (
         ),
         _LATE_EVENTS,
         ("clocks_hourly",),
+    ),
+    View(
+        "held_back",
+        "One row per rule and source with lines in quarantine, the most money first; of any "
+        "environment.",
+        (
+            *QUARANTINE.pick("rule", "source"),
+            count("lines", "Lines in quarantine."),
+            count("estimated_lines", "Of these, lines that tell enough for an estimate."),
+            money(
+                "estimated_cost_usd",
+                "What the estimated lines may have cost; null if there are none. In no total.",
+                nullable=True,
+            ),
+            count("unestimated_lines", "Lines of which nobody can tell the cost."),
+            instant("first_at", "When the first of their files landed."),
+            instant("last_at", "When the last of their files landed."),
+        ),
+        _HELD_BACK,
+        ("quarantine",),
+    ),
+    View(
+        "missing_usage",
+        "One row per source and endpoint with lines that tell no usage, or of 0 tokens.",
+        (
+            *TRACKING_HOURLY.pick("source", "endpoint_tag", "lines"),
+            count(
+                "missing_usage_lines", "Lines refused as `missing_usage`: their cost is unknown."
+            ),
+            ratio("missing_usage_share", "`missing_usage_lines` by `lines`, 0 to 1."),
+            text(
+                "statuses", "How often these ended with which status; null if none.", nullable=True
+            ),
+            count("zero_usage_lines", "Kept lines that tell 0 input and 0 output tokens."),
+            ratio("zero_usage_share", "`zero_usage_lines` by `lines`, 0 to 1."),
+            instant("last_hour_at", "Start of the last UTC hour in which either landed."),
+        ),
+        _MISSING_USAGE,
+        ("tracking_hourly", "quarantine"),
     ),
 )

@@ -149,6 +149,19 @@ def why(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
+def doubles(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, help="Newest UTC days of events to look at.")] = 2,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Look for calls that two layers reported under two ids; nothing is removed."""
+    from opsmeter_pipeline.cli.doubles import doubles_command
+
+    doubles_command(days=days, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def replay(
     context: typer.Context,
     rule: Rule = None,

@@ -13,7 +13,8 @@ from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.quarantined import Choice, count_lines, read_rules, read_samples
 
-_SHOWN = ("rule", "quarantined", "share_pct", "files", "first_at", "last_at")
+_SHOWN = ("rule", "quarantined", "share_pct", "files", "estimated_cost_usd", "unestimated_lines",
+          "first_at", "last_at")  # fmt: skip
 _NO_RULE = "The contract no longer has this rule."
 _NEXT = """\
 Try next:
@@ -37,11 +38,13 @@ def quarantine_command(choice: Choice, *, limit: int, home: Path | None, as_json
     command = f"{spell_command(home)} replay --rule {first}" if first else None
     if as_json:
         quarantined = sum(rule["quarantined"] for rule in rules)
-        print_json({"lines": lines, "quarantined": quarantined, "rules": rules, "next": command})
+        counts = {"lines": lines, "quarantined": quarantined, **_sum_held(rules)}
+        print_json(counts | {"rules": rules, "next": command})
     elif first is None:
         out.print(f"Nothing in quarantine{escape(_spell(choice))}; {lines} lines were read.")
     else:
         _print_rules(rules, lines)
+        out.print(escape(_spell_held(rules)), soft_wrap=True)
         out.print(escape(_NEXT.format(opsmeter=spell_command(home), rule=first)), soft_wrap=True)
 
 
@@ -58,10 +61,35 @@ def _describe_rules(lake: Lake, choice: Choice, *, limit: int) -> list[dict[str,
     ]
 
 
+def _sum_held(rules: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the chosen lines may have cost: null if nobody can tell of any."""
+    estimates = [r["estimated_cost_usd"] for r in rules if r["estimated_cost_usd"] is not None]
+    return {
+        "estimated_cost_usd": sum(estimates) if estimates else None,
+        "estimated_lines": sum(rule["estimated_lines"] for rule in rules),
+        "unestimated_lines": sum(rule["unestimated_lines"] for rule in rules),
+    }
+
+
+def _spell_held(rules: list[dict[str, Any]]) -> str:
+    held = _sum_held(rules)
+    if held["estimated_cost_usd"] is None:
+        return (
+            f"Held back: of none of the {held['unestimated_lines']} lines can the cost be told.\n"
+        )
+    return (
+        f"Held back: about {held['estimated_cost_usd']:.6f} USD by the tokens of "
+        f"{held['estimated_lines']} lines, in no total; of {held['unestimated_lines']} nobody can "
+        "tell.\n"
+    )
+
+
 def _print_rules(rules: list[dict[str, Any]], lines: int) -> None:
     table = [row | {"share_pct": f"{100 * row['share']:.2f}"} for row in rules]
     for row in table:
         row |= {name: f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first_at", "last_at")}
+        if row["estimated_cost_usd"] is not None:
+            row["estimated_cost_usd"] = f"{row['estimated_cost_usd']:.6f}"
     print_table([{name: row[name] for name in _SHOWN} for row in table],
                 title=f"quarantined, of {lines} lines")  # fmt: skip
     for row in rules:

@@ -2,9 +2,8 @@
 
 `judge_chunk` is the whole stage; `lines` and `exact` read a line into typed columns,
 `privacy` keeps raw identifiers out of them, `rules` hold them to the contract, `redact` says what
-of a refused line may be kept. Duplicates are not
-this stage's business: `identity` finds them. Before it comes `storage.landing`, after it
-`identity`.
+of a refused line may be kept, `told` what it tells of its call. Duplicates are not this stage's
+business: `identity` finds them. Before it comes `storage.landing`, after it `identity`.
 """
 
 import json
@@ -19,11 +18,12 @@ from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
 from opsmeter_pipeline.contract.readings import READINGS, read_rows
 from opsmeter_pipeline.contract.redact import redact_line
 from opsmeter_pipeline.contract.rules import find_broken_rules
+from opsmeter_pipeline.contract.told import keep_told, read_told
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.errors import JudgingError
 from opsmeter_pipeline.model.identifiers import REFUSE, IdentifierPolicy
 from opsmeter_pipeline.model.landed import Chunk, Slice
-from opsmeter_pipeline.model.tables import QUARANTINE
+from opsmeter_pipeline.model.tables import REFUSED, TOLD
 from opsmeter_pipeline.model.wire import DIMENSIONS, MISSING_TAG, UNKNOWN_IDENTITY, WIRE
 
 _CHUNK_ROWS = 1 << 32
@@ -35,7 +35,8 @@ class Judged(NamedTuple):
     Attributes:
         events: one row per accepted line, in line order: `seq` (its order in the run), its slice
             and place, and the wire's columns with the field's defaults applied.
-        quarantine: rows of the table `quarantine`, and the `slice_index` they are from.
+        quarantine: rows of the table `quarantine` but for what `price` adds (`REFUSED`), and the
+            `slice_index` they are from.
         counts: `lines`, `blank` and `quarantined` per `slice_index`.
     """
 
@@ -79,7 +80,12 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
             broken.select(rows["position"].gather(broken["row"]), "rule", "detail"),
         ]
     )
-    quarantine = _quarantine(refused, lines, slices)
+    texts = lines.frame["line"].gather(exact.rejected["position"])
+    told = [
+        read_told(zip(exact.rejected["rule"], texts, strict=True)),
+        keep_told(rows[broken["row"]]),
+    ]
+    quarantine = _quarantine(refused.hstack(pl.concat(told)), lines, slices)
     events = (
         rows
         if broken.is_empty()
@@ -118,7 +124,7 @@ def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) ->
     redacted = [redact_line(line or "") for line in place["line"]]
     return (
         place.select("slice_index", "line_number", "position")
-        .with_columns(refused["rule"], refused["detail"])
+        .with_columns(refused.drop("position"))
         .with_columns(pl.Series("line_redacted", redacted, dtype=pl.String))
         .with_columns(
             _of_slice(slices, "batch_id"),
@@ -126,7 +132,7 @@ def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) ->
             _of_slice(slices, "landed_at").alias("ingested_at"),
         )
         .sort("position")
-        .select("slice_index", *QUARANTINE.schema)
+        .select("slice_index", *REFUSED.schema)
     )
 
 
@@ -196,4 +202,5 @@ def refuse_conflicts(conflicts: pl.DataFrame, slices: Sequence[Slice]) -> pl.Dat
         ),
         redacted,
         "ingested_at",
+        *keep_told(conflicts.select(TOLD)),
     )

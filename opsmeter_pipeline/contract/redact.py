@@ -21,6 +21,9 @@ _PUBLIC = {
 }
 """Fields that never name a person, with the shape their values must have to be shown. What shows
 a person all the same, such as an IP address as a version, is masked as well."""
+_SHOWN = {name: re.compile(value) for names, value in _PUBLIC.items() for name in names.split("|")}
+_DATED = re.compile(r"@(?:[0-9]{8}|latest|default)$")
+"""How some platforms end a model's name; no address ends so."""
 _LITERAL = r"(?<=[:,\[\s])(?:true|false|null|NaN|-?Infinity)(?=\s*[,}\]])"
 _NAME = rf'"(?:{_NAMES})"(?=\s*:)'
 _VALUES = "|".join(
@@ -59,6 +62,19 @@ def redact_line(line: str) -> str:
     return _redact(cut[:border], _KEPT_OUTSIDE) + _redact(cut[border:], _KEPT_INSIDE)
 
 
+def show_value(name: str, value: str) -> str | None:
+    """Return a value of a public field if it is none that could name a person, else None.
+
+    >>> show_value("model", "gpt-4o"), show_value("model", "claude-sonnet-4@20250514")
+    ('gpt-4o', 'claude-sonnet-4@20250514')
+    >>> show_value("model", "ann@example.com"), show_value("endpointTag", "10.0.0.1")
+    (None, None)
+    """
+    plain = _DATED.sub("", value) if name == "model" else value
+    is_public = bool(plain) and _SHOWN[name].fullmatch(plain) is not None
+    return value if is_public and not _shows_person(f'"{plain}"') else None
+
+
 def _redact(text: str, kept: re.Pattern[str]) -> str:
     masked: list[str] = []
     start = 0
@@ -73,8 +89,11 @@ def _show(kept: str) -> str:
     if not kept.endswith('"') or not _FOUR_DIGITS.search(kept):
         return kept
     name, colon, value = kept.partition(":")
-    is_hidden = any(shape.search(value) for shape in _HIDDEN)
-    return name + colon + _mask(value) if is_hidden else kept
+    return name + colon + _mask(value) if _shows_person(value) else kept
+
+
+def _shows_person(quoted: str) -> bool:
+    return any(shape.search(quoted) for shape in _HIDDEN)
 
 
 def _mask(text: str) -> str:

@@ -39,7 +39,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "wrong_type": "A field has a value of another type; nothing is coerced.",
         "naive_timestamp": "A timestamp has no UTC offset.",
         "unreadable_timestamp": "A timestamp is neither RFC 3339 nor epoch milliseconds.",
-        "missing_field": "A required field is absent or null.",
+        "missing_field": "A required field is absent or null; of the tokens, one of the two.",
+        "missing_usage": "`inputTokens` and `outputTokens` are both absent or null, as after an "
+        "aborted stream: nobody knows what was used, which is not 0.",
         "empty_field": "A required text is empty or white space.",
         "too_long": f"`externalRequestId` has more than {MAX_ID_CHARACTERS} characters.",
         "raw_identifier": "`tenantId` or `userId` is not hashed, or another text holds an e-mail "
@@ -65,6 +67,7 @@ _REQUIRED = [field.column for field in WIRE if field.required]
 _REQUIRED_TEXT = [field.column for field in WIRE if field.required and field.kind == "text"]
 _BOUNDED = [column for column in COUNTS if column != "total_tokens"]  # the sum of two bounded
 _WIRE_NAME = {field.column: field.name for field in WIRE}
+_USAGE = ("input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,16 @@ def _at_most(parts: list[str], whole: str) -> Rule:
     return Rule("part_above_whole", held <= bound, pl.format(saying, held, bound))
 
 
+def _missing_rule() -> Rule:
+    """Return the rule of required fields; a line that lacks nothing but usage keeps it."""
+    rule = _each("missing_field", _REQUIRED, "{} missing or null", {
+        column: pl.col(column).is_null() for column in _REQUIRED
+    })  # fmt: skip
+    has_texts = pl.all_horizontal(pl.col(column).is_not_null() for column in _REQUIRED_TEXT)
+    has_both_or_none = pl.col(_USAGE[0]).is_null() == pl.col(_USAGE[1]).is_null()
+    return Rule(rule.name, has_texts & has_both_or_none, rule.detail)
+
+
 def _parts_rule() -> Rule:
     rules = [
         _at_most(["cache_read_tokens", "cache_write_tokens"], "input_tokens"),
@@ -137,9 +150,12 @@ _ID = pl.col("external_request_id")
 _TOTAL = pl.col("input_tokens") + pl.col("output_tokens")
 
 RULES: tuple[Rule, ...] = (
-    _each("missing_field", _REQUIRED, "{} missing or null", {
-        column: pl.col(column).is_null() for column in _REQUIRED
-    }),
+    _missing_rule(),
+    Rule(
+        "missing_usage",
+        pl.any_horizontal(pl.col(column).is_not_null() for column in _USAGE),
+        pl.lit("inputTokens and outputTokens missing or null"),
+    ),
     _each("empty_field", _REQUIRED_TEXT, "{} empty", {
         column: pl.col(f"is_blank_{column}") for column in _REQUIRED_TEXT
     }),

@@ -20,6 +20,7 @@ from opsmeter_pipeline.model.columns import (
     flag,
     instant,
     money,
+    ratio,
     text,
 )
 from opsmeter_pipeline.model.landed import Slice
@@ -88,6 +89,26 @@ EVENTS = Table(
     ),
 )
 
+_REFUSED = "as far as the line tells, else null."
+TOLD = (
+    "provider",
+    "model",
+    "endpoint_tag",
+    "status",
+    "service_tier",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "output_audio_tokens",
+    "web_searches",
+    "occurred_at",
+)
+"""What is kept of a refused line's call. None of it is in any total."""
 QUARANTINE = Table(
     "quarantine",
     "One line that broke a rule.",
@@ -99,6 +120,26 @@ QUARANTINE = Table(
         text("detail", "What was found, without any value that could identify a person."),
         text("line_redacted", "The line with all but known fields and numbers masked, cut short."),
         instant("ingested_at", "When its file landed; of a conflicting duplicate, its own."),
+        *(
+            Column(name, EVENTS.schema[name], f"Of its call, {_REFUSED}", nullable=True)
+            for name in TOLD
+        ),
+        text("source", "Producer: its path with dates, times, numbers and ids as `*`."),
+        money(
+            "estimated_cost_usd",
+            "What the call may have cost by these tokens; null if nobody can tell. In no total.",
+            nullable=True,
+        ),
+        text("unestimated_reason", "Why there is no estimate; null if there is.", nullable=True),
+    ),
+)
+REFUSED = Table(
+    "refused",
+    "One row of `quarantine` as it is staged, before `price` has estimated it.",
+    tuple(
+        column
+        for column in QUARANTINE.columns
+        if column.name not in ("source", "estimated_cost_usd", "unestimated_reason")
     ),
 )
 
@@ -255,6 +296,7 @@ TRACKING_HOURLY = Table(
         count("data_mode_defaulted", "Kept lines whose data mode was assumed."),
         count("assumed_production", "Kept lines in production because either was assumed."),
         count("left_out", "Kept lines outside production."),
+        count("zero_usage", "Kept lines that tell 0 input and 0 output tokens: told, not missing."),
     ),
 )
 FIELD_PRESENCE_HOURLY = Table(
@@ -305,6 +347,33 @@ MANIFESTS = Table(
         count("size_bytes", "Size of the manifest."),
         instant("modified_at", "Modification time of the manifest."),
         instant("read_at", "When it was looked at."),
+    ),
+)
+
+DOUBLE_INSTRUMENTATION = Table(
+    "double_instrumentation",
+    "Two reporters that told the same calls under different ids on one UTC day; all are counted.",
+    (
+        Column("day", pl.Date, "UTC day on which the first of each pair occurred."),
+        *_TIER,
+        text("first_source", "Producer of the one event of each pair, see `tracking`."),
+        text("first_endpoint_tag", "Endpoint it was reported under."),
+        text("second_source", "Producer of the other event of each pair."),
+        text("second_endpoint_tag", "Endpoint that one was reported under."),
+        text("models", "Models as the first reporter names them."),
+        count("pairs", "Pairs of one event each: same model and tokens, within a second."),
+        count("signatures", "Different models and token counts among them."),
+        count("chance_pairs", "Pairs that coincidence brings: the most at a shifted clock."),
+        count("first_events", "Events of the first reporter that day, with a time and tokens."),
+        count("second_events", "Events of the second reporter, likewise."),
+        ratio("first_share", "`pairs` by `first_events`, 0 to 1."),
+        ratio("second_share", "`pairs` by `second_events`, 0 to 1."),
+        money("cost_usd", "Cost in doubt: of each pair the cheaper event's. It is in all totals."),
+        count("unpriced_pairs", "Pairs of which neither has a price."),
+        instant("first_at", "When the first pair occurred."),
+        instant("last_at", "When the last pair occurred."),
+        text("sample_ids", "Ids of some pairs, those with most tokens first."),
+        instant("looked_at", "When this was found; a later look at the day replaces the row."),
     ),
 )
 
@@ -511,6 +580,7 @@ TABLES = (
     MANIFESTS,
     DAY_CHANGES,
     WATERMARKS,
+    DOUBLE_INSTRUMENTATION,
     PRICE_CATALOGUE,
     PRICE_ALIASES,
     PRICE_VERSIONS,

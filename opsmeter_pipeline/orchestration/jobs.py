@@ -5,16 +5,18 @@ from enum import Enum
 
 import dagster as dg
 
-from opsmeter_pipeline.model.tables import COST_DRIVERS
+from opsmeter_pipeline.model.tables import COST_DRIVERS, DOUBLE_INSTRUMENTATION
 from opsmeter_pipeline.quality import describe_checks, name_check
 
 INGEST_JOB_NAME = "ingest"
 QUALITY_JOB_NAME = "quality"
 DRIVERS_JOB_NAME = "drivers"
+DOUBLES_JOB_NAME = "doubles"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
-"""One run at a time judges what is published; it waits for no publisher and no publisher for it."""
+"""One run at a time judges what is published, in the job `quality` or `doubles`; it waits for no
+publisher and no publisher for it."""
 LANDED_SLICES = "landed_slices"
 
 
@@ -58,10 +60,11 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 )
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
+_DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 
 ingest_job = dg.define_asset_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all() - _DRIVERS - _QUALITY_CHECKS,
+    selection=dg.AssetSelection.all() - _DRIVERS - _DOUBLES - _QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Take one batch of landed lines to the tables people read.",
 )
@@ -78,4 +81,11 @@ drivers_job = dg.define_asset_job(
     selection=_DRIVERS - _QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Explain what a day and a week cost against the ones before, from the cube.",
+)
+
+doubles_job = dg.define_asset_job(
+    DOUBLES_JOB_NAME,
+    selection=_DOUBLES - _QUALITY_CHECKS,
+    executor_def=dg.in_process_executor,
+    description="Look for calls that two layers reported under two ids.",
 )

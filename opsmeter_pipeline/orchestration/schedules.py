@@ -8,7 +8,11 @@ from datetime import UTC
 import dagster as dg
 
 from opsmeter_pipeline.orchestration.instance import runs_under_way
-from opsmeter_pipeline.orchestration.jobs import DRIVERS_JOB_NAME, QUALITY_JOB_NAME
+from opsmeter_pipeline.orchestration.jobs import (
+    DOUBLES_JOB_NAME,
+    DRIVERS_JOB_NAME,
+    QUALITY_JOB_NAME,
+)
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
@@ -16,6 +20,8 @@ QUALITY_CRON = "17 * * * *"
 
 DRIVERS_CRON = "37 1 * * *"
 """Daily, when yesterday's files have had an hour and a half to land."""
+DOUBLES_CRON = "47 * * * *"
+"""Hourly, half an hour from the job `quality`, with which it shares a slot."""
 
 
 @dg.schedule(
@@ -47,3 +53,18 @@ def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ask for one run: the windows that end with the midnight before the tick."""
     day = context.scheduled_execution_time.astimezone(UTC).date()
     return dg.RunRequest(partition_key=day.isoformat())
+
+
+@dg.schedule(
+    job_name=DOUBLES_JOB_NAME,
+    cron_schedule=DOUBLES_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks hourly for calls that two layers reported under two ids.",
+)
+def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    under_way = runs_under_way(context.instance, DOUBLES_JOB_NAME)
+    if under_way:
+        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
+    return dg.RunRequest()

@@ -46,6 +46,10 @@ _FIELD_FAULTS: Mapping[str, tuple[Payload, ...]] = {
         {"provider": None},
         {"outputTokens": None},
     ),
+    "missing_usage": (
+        {"inputTokens": None, "outputTokens": None, "status": "cancelled"},
+        {"inputTokens": None, "outputTokens": None, "status": "timeout"},
+    ),
     "empty_field": ({"externalRequestId": ""}, {"provider": ""}, {"model": ""}),
     "wrong_type": (
         {"inputTokens": "12"},

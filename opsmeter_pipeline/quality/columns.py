@@ -14,6 +14,7 @@ from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
+from opsmeter_pipeline.price.held import NO_MODEL, NO_TOKENS
 from opsmeter_pipeline.quality.promises import PLACES, Promise, find_rows, promise_query
 
 _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -23,6 +24,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "service_tier": SERVICE_TIERS,
         "outcome": (*STATUSES, "unknown"),
         "unpriced_reason": tuple(REASONS),
+        "unestimated_reason": (NO_MODEL, NO_TOKENS, *REASONS),
         "quarantine.rule": tuple(MEANINGS),
         "format": ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"),
         "finding": (
@@ -77,6 +79,15 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "collector_lag_minutes",
             "landing_lag_minutes",
         ),
+        "double_instrumentation": (
+            "day",
+            "environment",
+            "data_mode",
+            "first_source",
+            "first_endpoint_tag",
+            "second_source",
+            "second_endpoint_tag",
+        ),
         "model_resolutions": ("provider", "model", "source_version"),
         "cost_drivers": (
             "window_start_at",
@@ -95,6 +106,7 @@ _SQL_NAME: Mapping[type[pl.DataType], str] = MappingProxyType(
         pl.String: "VARCHAR",
         pl.Int64: "BIGINT",
         pl.Int32: "INTEGER",
+        pl.Float64: "DOUBLE",
         pl.Boolean: "BOOLEAN",
         pl.Date: "DATE",
         pl.Time: "TIME",

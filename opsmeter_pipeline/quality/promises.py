@@ -39,6 +39,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "manifests": ("file", "read_at"),
         "day_changes": ("number", "batch_id", "day"),
         "watermarks": ("number",),
+        "double_instrumentation": ("day", "first_source", "second_source"),
         "price_catalogue": ("price_id", "token_class"),
         "price_aliases": ("provider_id", "name"),
         "price_versions": ("decision_number", "source"),

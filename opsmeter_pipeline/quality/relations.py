@@ -155,6 +155,14 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
         "quarantine": (
             _refers("quarantine", "ingest_files", "batch_id, file"),
             promise_query(
+                "values",
+                "estimated_cost_usd is null where, and only where, unestimated_reason is not.",
+                query=find_rows(
+                    "quarantine",
+                    "(estimated_cost_usd IS NULL) <> (unestimated_reason IS NOT NULL)",
+                ),
+            ),
+            promise_query(
                 "grain",
                 "A line is event or quarantined, not both.",
                 query="SELECT q.batch_id, q.file, q.line_number FROM quarantine q "

@@ -15,7 +15,10 @@ from opsmeter_pipeline.storage.lake import Lake
 _FOUND = "FROM quarantine WHERE (rule = $1 OR $1 IS NULL) AND (file = $2 OR $2 IS NULL)"
 _BY_RULE = f"""
     SELECT rule, count(*) AS quarantined, count(DISTINCT file) AS files,
-        min(ingested_at) AS first_at, max(ingested_at) AS last_at
+        min(ingested_at) AS first_at, max(ingested_at) AS last_at,
+        count(estimated_cost_usd) AS estimated_lines,
+        sum(estimated_cost_usd)::DECIMAL(38,18) AS estimated_cost_usd,
+        count(unestimated_reason) AS unestimated_lines
     {_FOUND} GROUP BY rule ORDER BY quarantined DESC, rule
 """
 _SAMPLES = f"""

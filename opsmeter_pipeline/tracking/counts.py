@@ -27,6 +27,7 @@ _FLAGS: Mapping[str, pl.Expr] = {
     "data_mode_defaulted": pl.col("data_mode_defaulted"),
     "assumed_production": _IS_ASSUMED & _IS_PRODUCTION,
     "left_out": ~_IS_PRODUCTION,
+    "zero_usage": (pl.col("input_tokens") == 0) & (pl.col("output_tokens") == 0),
 }
 COUNTED = ("lines", *_FLAGS)
 _MISSING_COUNT = {

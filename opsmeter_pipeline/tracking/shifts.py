@@ -14,7 +14,7 @@ from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 from opsmeter_pipeline.tracking.counts import KEPT
 
 ANY_ENDPOINT = "(any)"
-FIELD_RULES = ("wrong_type", "missing_field", "empty_field")
+FIELD_RULES = ("wrong_type", "missing_field", "missing_usage", "empty_field")
 """The rules a line breaks when a field changes its type or a required one is gone."""
 
 

@@ -21,6 +21,15 @@ def test_required_fields_must_be_there(field: str, value: object) -> None:
     assert judge_one(line(**{field: value})) == "missing_field"
 
 
+@pytest.mark.parametrize("value", [ABSENT, None], ids=["absent", "null"])
+def test_a_line_without_any_usage_is_told_apart_from_zero_and_from_a_missing_field(value) -> None:
+    assert judge_one(line(inputTokens=value, outputTokens=None)) == "missing_usage"
+    assert judge_one(line(inputTokens=value, outputTokens=None, totalTokens=7)) == "missing_usage"
+    assert judge_one(line(inputTokens=value, outputTokens=0)) == "missing_field"
+    assert judge_one(line(inputTokens=value, outputTokens=None, model=value)) == "missing_field"
+    assert_kept(inputTokens=0, outputTokens=0)
+
+
 @pytest.mark.parametrize("field", ["externalRequestId", "provider", "model"])
 @pytest.mark.parametrize("value", ["", " ", "\t", "\u00a0"])
 def test_required_texts_must_not_be_blank(field: str, value: str) -> None:

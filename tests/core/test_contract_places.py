@@ -6,7 +6,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract import judge_chunk, refuse_conflicts
 from opsmeter_pipeline.model.landed import Part
-from opsmeter_pipeline.model.tables import EVENTS, QUARANTINE
+from opsmeter_pipeline.model.tables import EVENTS, REFUSED
 from tests.scenario import ABSENT, NOW, at, chunk_of, judge, line, slice_of
 
 
@@ -66,7 +66,7 @@ def test_events_and_quarantine_have_the_types_of_their_tables() -> None:
     for name in EVENTS.schema.keys() - later:
         dtype = judged.events.schema[name]
         assert (pl.String if dtype == pl.Categorical else dtype) == EVENTS.schema[name], name
-    for name, dtype in QUARANTINE.schema.items():
+    for name, dtype in REFUSED.schema.items():
         assert judged.quarantine.schema[name] == dtype, name
 
 
@@ -82,5 +82,5 @@ def test_conflicting_duplicates_are_filed_with_their_place_and_without_persons()
     assert row["ingested_at"] == datetime(2026, 11, 23, 12, tzinfo=UTC)
     assert "ann" not in row["line_redacted"]
     assert "4711" not in row["line_redacted"]
-    assert conflicts.select(list(QUARANTINE.schema)).schema == QUARANTINE.schema
+    assert conflicts.select(list(REFUSED.schema)).schema == REFUSED.schema
     assert refuse_conflicts(judged.events.clear(), [slice_of()]).schema == conflicts.schema

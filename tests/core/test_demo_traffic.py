@@ -33,6 +33,7 @@ RULES = {
     "malformed_json",
     "not_an_object",
     "missing_field",
+    "missing_usage",
     "empty_field",
     "wrong_type",
     "raw_identifier",
@@ -271,8 +272,11 @@ def broken_rules(found: Found) -> list[str]:
         return ["malformed_json"]
     if not isinstance(line, dict):
         return ["not_an_object"]
+    lacks_usage = line.keys().isdisjoint({"inputTokens", "outputTokens"})
+    missing = {name for name in REQUIRED if name not in line}
     shape = {
-        "missing_field": any(name not in line for name in REQUIRED),
+        "missing_field": bool(missing) and missing != {"inputTokens", "outputTokens"},
+        "missing_usage": lacks_usage,
         "empty_field": any(line.get(name) == "" for name in REQUIRED),
         "wrong_type": any(type(line[name]) is not int for name in COUNTS if name in line)
         or any(type(line[name]) is not str for name in TEXTS if name in line),

@@ -9,7 +9,7 @@ import pytest
 
 from opsmeter_pipeline.contract import Judged
 from opsmeter_pipeline.model.columns import INSTANT
-from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, QUARANTINE, TRACKING_HOURLY
+from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, REFUSED, TRACKING_HOURLY
 from opsmeter_pipeline.tracking.counts import (
     COUNTED,
     KEPT,
@@ -65,7 +65,7 @@ def test_a_producer_keeps_its_source_from_day_to_day_and_format_to_format() -> N
 def _count(judged: Judged, slices=SLICES) -> tuple[pl.DataFrame, pl.DataFrame]:
     events = judged.events
     kept = count_kept(events)
-    refused = count_refused(QUARANTINE.arrange(judged.quarantine))
+    refused = count_refused(REFUSED.arrange(judged.quarantine))
     tracking = build_tracking(kept, refused, slices)
     return tracking, build_presence(kept, count_present(events, kept, slices), slices)
 
@@ -85,11 +85,11 @@ def test_every_line_is_counted_by_endpoint_rule_and_field() -> None:
     assert tracking.schema == TRACKING_HOURLY.schema
     shown = tracking.select("source", "endpoint_tag", "rule", "field", *COUNTED)
     assert shown.rows() == [
-        ("shop/*", "(missing)", "malformed_json", "", 1, 0, 0, 0, 0, 0, 0, 0),
-        ("shop/*", "(missing)", "missing_field", "model", 1, 0, 0, 0, 0, 0, 0, 0),
-        ("shop/*", "chat.answer", KEPT, "", 2, 1, 0, 1, 1, 0, 1, 0),
-        ("shop/*", "chat.answer", "wrong_type", "inputTokens", 1, 0, 0, 0, 0, 0, 0, 0),
-        ("shop/*", "chat.ask", KEPT, "", 1, 0, 1, 0, 0, 0, 0, 1),
+        ("shop/*", "(missing)", "malformed_json", "", 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        ("shop/*", "(missing)", "missing_field", "model", 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        ("shop/*", "chat.answer", KEPT, "", 2, 1, 0, 1, 1, 0, 1, 0, 0),
+        ("shop/*", "chat.answer", "wrong_type", "inputTokens", 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        ("shop/*", "chat.ask", KEPT, "", 1, 0, 1, 0, 0, 0, 0, 1, 0),
     ]
     assert tracking["landed_hour_at"].unique().to_list() == [NOW]
 
@@ -100,7 +100,7 @@ def test_a_line_that_identity_refuses_is_not_kept() -> None:
         "batch_id": "batch-1", "file": SLICES[0].file, "line_number": 2, "detail": "other content",
         "rule": "conflicting_duplicate", "line_redacted": line(), "ingested_at": NOW,
     }  # fmt: skip
-    refused = count_refused(pl.DataFrame([conflict], schema=QUARANTINE.schema))
+    refused = count_refused(pl.DataFrame([conflict], schema=REFUSED.schema))
     tracking = build_tracking(count_kept(judged.events), refused, SLICES)
     assert tracking.select("rule", "lines").rows() == [(KEPT, 1), ("conflicting_duplicate", 1)]
 

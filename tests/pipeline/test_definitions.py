@@ -30,7 +30,10 @@ STAGES = {
     "publish",
     "views",
     "drivers",
+    "doubles",
 }
+LOOKED = ["double_instrumentation"]
+"""Assets that no ingest run makes and that have no ingest day."""
 ASSET_KEYS = [
     "attribution_hourly",
     "batch_ledger",
@@ -39,8 +42,10 @@ ASSET_KEYS = [
     "cost_drivers",
     "cube_sums",
     "day_changes",
+    "double_instrumentation",
     "events",
     "field_presence_hourly",
+    "held_back",
     "identity_verdicts",
     "ingest_batches",
     "ingest_files",
@@ -52,6 +57,7 @@ ASSET_KEYS = [
     "late_events",
     "latency_hourly",
     "manifests",
+    "missing_usage",
     "model_resolutions",
     "moved_lines",
     "overview",
@@ -60,6 +66,7 @@ ASSET_KEYS = [
     "price_catalogue",
     "price_versions",
     "priced_events",
+    "priced_quarantine",
     "prompt_versions",
     "quarantine",
     "top_endpoints",
@@ -77,6 +84,7 @@ CHECK_KEYS = [
     ("cube_sums", "cube_equals_events"),
     ("cube_sums", "dimensions_equal_events"),
     ("cube_sums", "views_equal_events"),
+    ("double_instrumentation", "double_instrumentation"),
     ("ingest_files", "data_mode_defaulted_share"),
     ("ingest_files", "environment_defaulted_share"),
     ("ingest_files", "missing_prompt_version_share"),
@@ -97,6 +105,7 @@ QUALITY_KINDS = {
     "cost_drivers": "amounts balance columns grain present values",
     "day_changes": "amounts balance columns grain present references values",
     "clocks_hourly": "amounts balance columns grain present references values",
+    "double_instrumentation": "amounts columns grain present values",
     "events": "amounts columns grain present references values",
     "field_presence_hourly": "amounts columns grain present references values",
     "ingest_batches": "amounts balance columns grain present",
@@ -147,7 +156,7 @@ def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
     assert node.group_name in STAGES
     assert 1 <= len(node.kinds) <= 3
     assert len(node.description) > 30
-    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
+    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (name not in LOOKED)
 
 
 def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
@@ -195,11 +204,12 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
     assert lake.read(f"FROM {view.name}").is_empty()
 
 
-def test_the_ingest_job_holds_every_asset_but_the_drivers() -> None:
-    layer = defs.resolve_job_def("ingest").asset_layer
-    ingested = set(ASSET_KEYS) - {"cost_drivers"}
-    assert {key.to_user_string() for key in layer.executable_asset_keys} == ingested
-    assert _checks_of("ingest") == set(CHECK_KEYS)
+def test_the_jobs_hold_every_asset() -> None:
+    ingested = set(ASSET_KEYS) - {"cost_drivers", *LOOKED}
+    for job, keys in (("ingest", ingested), ("drivers", {"cost_drivers"}), ("doubles", {*LOOKED})):
+        layer = defs.resolve_job_def(job).asset_layer
+        assert {key.to_user_string() for key in layer.executable_asset_keys} == keys
+        assert _checks_of(job) == {check for check in CHECK_KEYS if check[0] in keys}
 
 
 def test_the_drivers_job_holds_its_asset_and_nothing_else() -> None:
@@ -257,8 +267,9 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     listed = json.loads(done.stdout)
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
-    assert [job["name"] for job in listed["jobs"]] == ["drivers", "ingest", "quality"]
+    assert [job["name"] for job in listed["jobs"]] == ["doubles", "drivers", "ingest", "quality"]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
+        "doubles_schedule",
         "drivers_schedule",
         "quality_schedule",
     ]

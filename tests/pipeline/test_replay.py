@@ -150,7 +150,7 @@ def test_a_replay_prices_by_todays_catalogue(
 
         def catalogue(self, *, now: datetime) -> pl.DataFrame:
             return super().catalogue(now=now).with_columns(
-                (pl.col("price_usd_per_unit") * 2).cast(pl.Decimal(38, 18))
+                (pl.col("price_usd_per_unit") * Decimal("1.2")).cast(pl.Decimal(38, 18))
             )  # fmt: skip
 
     home.land("a.jsonl", jsonl(payload("a"), payload("b", **held())))
@@ -158,7 +158,7 @@ def test_a_replay_prices_by_todays_catalogue(
         patch.setattr(resources, "_price_book", OldBook)
         home.take_all()
     costs = "SELECT external_request_id, cost_usd FROM events ORDER BY 1"
-    assert home.rows(costs) == [("a", Decimal("0.007"))]
+    assert home.rows(costs) == [("a", Decimal("0.0042"))]
     replay(home)
     assert home.rows(costs) == [("a", Decimal("0.0035")), ("b", Decimal("0.0035"))]
     assert_balanced(home)
