@@ -86,10 +86,10 @@ def _to_bucket(bucket: object, place: str) -> Bucket:
     if not isinstance(bucket, dict):
         raise StatementValueError(place=place, found=bucket, expected="an object with `results`")
     fields = cast("Fields", bucket)
-    results: object = fields.get("results")
+    results = fields.get("results")
     if not isinstance(results, list) or not _are_objects(cast("list[Any]", results)):
         raise StatementValueError(
-            place=f"{place}, results", found=results, expected="a list of objects"
+            place=f"{place}, results", found=fields.get("results"), expected="a list of objects"
         )
     return Bucket(place, fields, cast("list[Fields]", results))
 
