@@ -33,7 +33,8 @@ _CUBE = f"""
         coalesce(visible_at > $7::TIMESTAMPTZ, false) AS is_late,
         sum(attempts) AS requests, {_SUM_TOKENS}, sum(cost_usd) AS cost_usd,
         sum(unpriced_attempts + failures + inferred_attempts) AS odd
-    FROM attribution_hourly JOIN ingest_batches USING (batch_id)
+    FROM attribution_hourly
+    JOIN (SELECT batch_id, visible_at FROM ingest_batches) USING (batch_id)
     LEFT JOIN spans ON hour_at >= start_at AND hour_at < end_at
     WHERE attempts > 0 AND {_CHOSEN.format(at="hour_at")}
     GROUP BY ALL ORDER BY ALL

@@ -80,6 +80,4 @@ def _openai_page(days: Sequence[Sequence[str]], has_more: str) -> str:
         f'"end_time": {MIDNIGHT + (number + 1) * _SECONDS}, "results": [{",".join(results)}]}}'
         for number, results in enumerate(days)
     )
-    return (
-        f'{{"object": "page", "data": [{buckets}], "has_more": {has_more}, "next_page": null}}'
-    )
+    return f'{{"object": "page", "data": [{buckets}], "has_more": {has_more}, "next_page": null}}'
