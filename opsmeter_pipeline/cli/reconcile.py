@@ -1,7 +1,7 @@
 """`opsmeter reconcile`: the warehouse against a provider's own export, by UTC day and model."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -86,18 +86,18 @@ def reconcile_command(asked: Asked, *, home: Path | None, as_json: bool) -> None
 
 
 def parse_tolerance(text: str) -> Decimal:
-    """Return a tolerance as a part of 1.
+    """Return a tolerance as a part of 1; without `%` only 0, because 0.5 would be 50 %.
 
     >>> parse_tolerance("0.5%"), parse_tolerance("0")
-    (Decimal('0.005'), Decimal('0'))
+    (Decimal('0.005'), Decimal('0.00'))
 
     Raises:
-        ReconcileOptionError: it is no percentage from 0 to 100 and no part of 1.
+        ReconcileOptionError: it is no percentage from 0 to 100.
     """
-    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*(%?)", text.strip(), re.ASCII)
-    part = Decimal(found[1]) * (Decimal("0.01") if found[2] else 1) if found else None
+    found = re.fullmatch(r"(0|\d{1,3}(?:\.\d{1,9})?\s*(?=%))%?", text.strip(), re.ASCII)
+    part = Decimal(found[1]) * Decimal("0.01") if found else None
     if part is None or part > 1:
-        raise ReconcileOptionError("--tolerance", text, "0.5% or 0.005")
+        raise ReconcileOptionError("--tolerance", text, "0.5%")
     return part
 
 
@@ -216,15 +216,14 @@ def _to_evidence(case: Case) -> dict[str, object]:
 
 def _print(statement: Statement, found: Reconciliation) -> None:
     """Print a table for each measure that the export tells, and what a reader must know."""
-    out.print(f"{statement.format}: {', '.join(statement.providers)}, UTC days {found.period.start}"
-              f" up to {found.period.end}; delta is warehouse less statement",
-              soft_wrap=True)  # fmt: skip
-    totals = {row.measure: row for row in found.totals}
-    for measure in statement.measures:
-        rows = [row for row in found.rows if row.measure == measure]
-        shown = [name for name in PARTS if any(row.parts.get(name) for row in rows)]
-        lines = [_to_line(row, shown) for row in (*rows, totals[measure])]
-        print_table(lines, title=measure)
+    days = f"UTC days from {found.period.start} up to {found.period.end}"
+    out.print(f"{statement.format}: {', '.join(statement.providers)}, {days}; delta is warehouse "
+              "less statement", soft_wrap=True)  # fmt: skip
+    by_model = {row.place.provider for row in found.rows if row.place and row.place.model}
+    for total in found.totals:
+        rows = [row for row in found.rows if row.measure == total.measure]
+        lines = [_to_line(row, by_model=by_model) for row in (*rows, total)]
+        print_table(lines, title=total.measure)
     for one in found.uncovered:
         told = f"{one.attempts} attempts, {one.cost_usd:f} USD, and the export tells nothing of it"
         err.print(f"[red]{one.day}:[/red] {told}", soft_wrap=True)
@@ -235,21 +234,25 @@ def _print(statement: Statement, found: Reconciliation) -> None:
     out.print(f"{total - outside} of {total} sums are within the tolerance.")
 
 
-def _to_line(row: Compared, parts: list[str]) -> dict[str, object]:
-    place = {"day": "total", "model": ""} if row.place is None else {
-        "day": row.place.day.isoformat(),
-        "model": f"{row.place.provider}/{row.place.model or '(all)'}",
-    }  # fmt: skip
-    amounts: Mapping[str, Decimal | None] = {
-        "statement": row.statement,
-        "warehouse": row.warehouse,
-        "delta": row.delta,
-        **{name: row.parts.get(name) for name in parts},
+def _to_line(row: Compared, *, by_model: Collection[str]) -> dict[str, object]:
+    """Return a row for reading, with the parts that are not 0 as a text."""
+    amounts = {"statement": row.statement, "warehouse": row.warehouse, "delta": row.delta}
+    parts = [f"{name} {_round(part, row.measure):+f}" for name, part in row.parts.items() if part]
+    return {
+        "day": row.place.day.isoformat() if row.place else "total",
+        "model": _spell_model(row.place, by_model=by_model) if row.place else "",
+        **{n: None if a is None else _round(a, row.measure) for n, a in amounts.items()},
+        "explained by": ", ".join(parts),
+        "": _MARK[row.is_within],
     }
-    texts = {name: _round(amount, row.measure) for name, amount in amounts.items()}
-    return {**place, **texts, "": _MARK[row.is_within]}
 
 
-def _round(amount: Decimal | None, measure: str) -> object:
-    """Return an amount for reading: dollars with six decimals; --json has them all."""
-    return amount if amount is None or measure != COST else round(amount, 6)
+def _spell_model(place: Place, *, by_model: Collection[str]) -> str:
+    if place.model is not None:
+        return f"{place.provider}/{place.model}"
+    return f"{place.provider} (no model)" if place.provider in by_model else place.provider
+
+
+def _round(amount: Decimal, measure: str) -> Decimal:
+    """Return an amount for reading: dollars with four decimals; --json has all of them."""
+    return round(amount, 4) if measure == COST else Decimal(int(amount))

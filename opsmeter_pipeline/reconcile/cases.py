@@ -62,7 +62,7 @@ def reconcile_statement(
                  taken_through=warehouse.taken_through, judged_at=judged_at)
         for place in sorted({*told, *known}, key=lambda place: (*place[:2], place.model or ""))
     ]  # fmt: skip
-    cases = allot_refused(cases, warehouse.refused)
+    cases = allot_refused(cases, warehouse.refused, attempts=warehouse.attempts)
     rows = tuple(_compare(case, name, tolerance) for case in cases for name in statement.measures)
     uncovered = tuple(_days_untold(statement, warehouse.uncovered))
     return Reconciliation(

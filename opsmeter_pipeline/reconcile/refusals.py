@@ -1,28 +1,34 @@
 """Which quarantined lines may belong to which place.
 
 A line that tells its provider and model belongs there. Most lines that were refused do not: these
-are a pool of their day, from which the places that fall short take what they lack, the one that
-lacks most first. So no line explains two differences.
+are a pool of their day. Where the export tells requests, the places that lack some take as many
+from it, the one that lacks most first. Elsewhere a place that falls short takes its share of the
+day's attempts. So no line explains two differences.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING
+from datetime import date
+from decimal import Decimal
 
 from opsmeter_pipeline.model.statement import COST, REQUESTS
-from opsmeter_pipeline.reconcile.parts import mean_of
+from opsmeter_pipeline.reconcile.parts import share_of
 from opsmeter_pipeline.reconcile.sums import EXACT, Case, Place, Refused
-
-if TYPE_CHECKING:
-    from datetime import date
 
 _RANKED = (REQUESTS, COST, "input_tokens", "output_tokens")
 """What says which place lacks most: the first of these that an export tells."""
 
 
-def allot_refused(cases: Sequence[Case], refused: Iterable[Refused]) -> list[Case]:
-    """Return the cases with the quarantined lines that may belong to each, in their order."""
+def allot_refused(
+    cases: Sequence[Case], refused: Iterable[Refused], *, attempts: Mapping[date, int]
+) -> list[Case]:
+    """Return the cases with the quarantined lines that may belong to each, in their order.
+
+    Args:
+        cases: both sides of each place.
+        refused: all quarantined lines.
+        attempts: all attempts of each day, of any provider.
+    """
     taken: dict[Place, tuple[Refused, ...]] = {}
     pools: dict[date, list[Refused]] = {}
     by_place = {case.place: case for case in cases}
@@ -32,13 +38,12 @@ def allot_refused(cases: Sequence[Case], refused: Iterable[Refused]) -> list[Cas
             taken[place] = (*taken.get(place, ()), one)
         elif one.key is None:
             pools.setdefault(one.day, []).append(one)
-    own = [replace(case, refused=taken.get(case.place, ())) for case in cases]
-    ranked = sorted(own, key=lambda case: (-_shortfall(case), case.place.provider,
-                                           case.place.model or ""))  # fmt: skip
-    for case in ranked:
-        if _shortfall(case) > 0:
-            lines = tuple(_draw(pools.get(case.place.day, []), _lines_lacking(case)))
-            taken[case.place] = (*case.refused, *lines)
+    sizes = {day: sum(one.lines for one in pool) for day, pool in pools.items()}
+    short = [case for case in cases if case.place.day in pools and _shortfall(case) > 0]
+    for case in sorted(short, key=lambda case: (-_shortfall(case), *map(str, case.place))):
+        day, own = case.place.day, taken.get(case.place, ())
+        wanted = _lines_wanted(case, own, pool=sizes[day], attempts=attempts.get(day, 0))
+        taken[case.place] = (*own, *_draw(pools[day], wanted))
     return [replace(case, refused=taken.get(case.place, ())) for case in cases]
 
 
@@ -58,25 +63,23 @@ def _shortfall(case: Case) -> Decimal:
     return EXACT.subtract(case.told[measure], case.known.amounts.get(measure, Decimal()))
 
 
-def _lines_lacking(case: Case) -> int | None:
-    """Return how many lines of the pool a place can use; None is all."""
+def _lines_wanted(case: Case, own: Sequence[Refused], *, pool: int, attempts: int) -> int:
+    """Return how many lines of its day's pool a place takes, besides those that name it."""
+    ours = case.known.amounts.get(REQUESTS, Decimal())
     if REQUESTS in case.told:
-        lacking = case.told[REQUESTS] - case.known.amounts.get(REQUESTS, Decimal())
-    elif COST in case.told and (mean := mean_of(case, COST)):
-        lacking = EXACT.divide(_shortfall(case), mean)
-    else:
-        return None
-    return max(0, int(lacking.to_integral_value(ROUND_CEILING)) - case.refused_lines)
+        return max(0, int(case.told[REQUESTS] - ours) - sum(one.lines for one in own))
+    if attempts == 0:
+        return 0
+    return int(share_of(Decimal(pool), ours, Decimal(attempts), measure=REQUESTS))
 
 
-def _draw(pool: list[Refused], lines: int | None) -> Iterator[Refused]:
+def _draw(pool: list[Refused], lines: int) -> Iterator[Refused]:
     """Yield up to that many lines of a pool and leave the rest in it."""
     left = lines
-    while pool and (left is None or left > 0):
+    while pool and left > 0:
         one = pool.pop()
-        drawn = one.lines if left is None else min(left, one.lines)
+        drawn = min(left, one.lines)
         if drawn < one.lines:
             pool.append(replace(one, lines=one.lines - drawn))
-        if left is not None:
-            left -= drawn
+        left -= drawn
         yield replace(one, lines=drawn)

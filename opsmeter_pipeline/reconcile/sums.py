@@ -103,12 +103,14 @@ class Warehouse:
         refused: lines in quarantine.
         uncovered: its events in hours for which the export does not speak.
         taken_through: when the newest file that was taken had landed; None if none was.
+        attempts: all attempts of each day, of any provider.
     """
 
     known: tuple[Known, ...]
     refused: tuple[Refused, ...] = ()
     uncovered: tuple[Uncovered, ...] = ()
     taken_through: datetime | None = None
+    attempts: Mapping[date, int] = field(default_factory=dict[date, int])
 
 
 class Period(NamedTuple):

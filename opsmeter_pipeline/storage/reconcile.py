@@ -158,6 +158,7 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
         refused=tuple(Refused(**row) for row in refused),
         uncovered=tuple(_sum_uncovered(row for row in own if not row["is_covered"])),
         taken_through=taken_through,
+        attempts=_count_attempts(sums),
     )
 
 
@@ -182,6 +183,13 @@ def _to_rare(row: Mapping[str, Any], keys: Mapping[tuple[str, str | None], Key])
         unpriced_attempts=int(row["unpriced_attempts"]),
         unpriced_tokens=int(row["unpriced_tokens"]),
     )
+
+
+def _count_attempts(rows: Iterable[Mapping[str, Any]]) -> dict[date, int]:
+    days: dict[date, int] = {}
+    for row in rows:
+        days[row["day"]] = days.get(row["day"], 0) + int(row["requests"])
+    return days
 
 
 def _sum_uncovered(rows: Iterable[Mapping[str, Any]]) -> Iterable[Uncovered]:

@@ -70,6 +70,7 @@ def _reconcile(
     uncovered: tuple[Uncovered, ...] = (),
     covered_days: int | None = None,
     now: datetime = NOW,
+    attempts: dict[date, int] | None = None,
 ) -> Reconciliation:
     told = {name for row in rows for name in row.told()}
     spans = merge_spans(
@@ -81,7 +82,7 @@ def _reconcile(
     )
     return reconcile_statement(
         statement,
-        Warehouse(tuple(known), refused, uncovered, taken_through),
+        Warehouse(tuple(known), refused, uncovered, taken_through, attempts or {}),
         keys={(row.provider, row.model): Key(row.provider, row.model) for row in rows},
         period=Period(DAY, DAY + timedelta(days=days)),
         tolerance=_usd(tolerance),
@@ -175,6 +176,16 @@ def test_no_quarantined_line_explains_two_models() -> None:
     assert [_parts(row) for row in found.rows] == [
         {"missing": "-3"}, {"quarantined": "-4", "missing": "-1"}, {"unexplained": "1"}
     ]  # fmt: skip
+
+
+def test_without_requests_a_model_has_its_share_of_the_days_quarantined_lines() -> None:
+    # Of 40 attempts 10 are its own, so 2 of 8 lines, each of 0.1; all 8 would explain everything.
+    refused = (Refused(DAY, "wrong_type", 8),)
+    found = _reconcile([_row(cost_usd="1.7")], [_known()], refused=refused, attempts={DAY: 40})
+    assert _parts(_only(found)) == {"quarantined": "-0.2", "unexplained": "-0.5"}
+    # A model of which we have nothing has no share.
+    found = _reconcile([_row("o3", cost_usd="1.7")], [], refused=refused, attempts={DAY: 40})
+    assert _parts(_only(found)) == {"missing": "-1.7"}
 
 
 def test_a_model_and_a_day_that_we_do_not_have_are_missing() -> None:
@@ -322,7 +333,8 @@ def test_parts_always_sum_to_the_delta_and_never_exceed_it(
 ) -> None:
     rows, known, refused = sides
     found = _reconcile(rows, known, refused=refused, exported_at=exported_at,
-                       taken_through=AFTER if is_taken else None)  # fmt: skip
+                       taken_through=AFTER if is_taken else None,
+                       attempts={DAY: 3, NEXT_DAY: 7})  # fmt: skip
     for row in found.rows:
         if row.delta is None or row.statement is None:
             assert row.parts == {}

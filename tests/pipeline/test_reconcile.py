@@ -1,12 +1,16 @@
 """`opsmeter reconcile` as a process on a real warehouse: what it explains, how it exits."""
 
 import json
+import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
+from opsmeter_pipeline.model.errors import UsageError
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload, run_opsmeter, snapshot
 
@@ -136,40 +140,39 @@ def test_the_text_shows_each_measure_with_its_parts_and_a_total(
     path.write_text(HEADER + f"{DAY},openai,gpt-4o,8,,0.03\n{DAY},openai,acme-13b,2,,0.5\n")
     code, out, err = run_opsmeter("reconcile", str(path), home=filled.folder)
     assert (code, err) == (1, "")
-    lines = [line.split() for line in out.splitlines()]
-    assert [DAY, "openai/acme-13b", "0.500000", "0.000000", "-0.500000", "-0.500000", "0.000000",
-            "outside"] in lines  # fmt: skip
-    assert ["total", "0.530000", "0.028000", "-0.502000", "-0.500000", "-0.002000",
-            "outside"] in lines  # fmt: skip
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert f"{DAY} openai/acme-13b 0.5000 0.0000 -0.5000 unpriced -0.5000 outside" in lines
+    assert "total 0.5300 0.0280 -0.5020 unpriced -0.5000, unexplained -0.0020 outside" in lines
     assert "2 of 4 sums are within the tolerance." in out
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tolerance", "half"], "0.5% or 0.005"),
-        (["--tolerance", "101%"], "0.5% or 0.005"),
-        (["--from", "yesterday"], "a UTC day"),
-        (["--from", "2025-03-11", "--to", "2025-03-11"], "no day lies"),
-        (["--from", "2024-01-01", "--to", "2024-01-02"], "the export speaks for"),
-        (["--exported-at", "2025-03-11T00:00:00"], "an instant such as"),
-        (["--format", "openai"], "one of openai-usage"),
-        (["--format", "openai-costs"], "no JSON"),
+        ({"tolerance": "half"}, "write it as 0.5%"),
+        ({"tolerance": "0.5"}, "write it as 0.5%"),  # it would be 50 %
+        ({"tolerance": "101%"}, "write it as 0.5%"),
+        ({"start": "yesterday"}, "a UTC day"),
+        ({"start": "2025-03-11", "end": "2025-03-11"}, "no day lies"),
+        ({"start": "2024-01-01", "end": "2024-01-02"}, "the export speaks for"),
+        ({"exported_at": "2025-03-11T00:00:00"}, "an instant such as"),
+        ({"form": "openai"}, "one of openai-usage"),
+        ({"form": "openai-costs"}, "no JSON"),
     ],
 )
-def test_wrong_usage_exits_2_and_says_how_to_ask(
-    filled: PipelineHome, tmp_path: Path, options: list[str], message: str
+def test_what_cannot_be_asked_is_refused_with_how_to_ask(
+    filled: PipelineHome, tmp_path: Path, options: dict[str, str], message: str
 ) -> None:
     path = tmp_path / "export.csv"
     path.write_text(HEADER + f"{DAY},openai,gpt-4o,8,,\n")
-    code, out, err = run_opsmeter("reconcile", str(path), *options, home=filled.folder)
-    assert (code, out) == (2, "")
-    assert message in " ".join(err.split())
+    asked = replace(Asked(path, None, "0.5%", *[None] * 6), **options)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        reconcile_command(asked, home=filled.folder, as_json=True)
 
 
 def test_a_file_that_cannot_be_read_exits_2(filled: PipelineHome, tmp_path: Path) -> None:
     (tmp_path / "export.json.gz").write_bytes(b"\x1f\x8b\x08\x00")
     for path, message in (("none.json", "No such file"), ("export.json.gz", "no UTF-8")):
-        code, _, err = run_opsmeter("reconcile", str(tmp_path / path), home=filled.folder)
-        assert code == 2
+        code, out, err = run_opsmeter("reconcile", str(tmp_path / path), home=filled.folder)
+        assert (code, out) == (2, "")
         assert message in " ".join(err.split())
