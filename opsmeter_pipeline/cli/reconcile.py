@@ -217,8 +217,9 @@ def _to_evidence(case: Case) -> dict[str, object]:
 def _print(statement: Statement, found: Reconciliation) -> None:
     """Print a table for each measure that the export tells, and what a reader must know."""
     days = f"UTC days from {found.period.start} up to {found.period.end}"
-    out.print(f"{statement.format}: {', '.join(statement.providers)}, {days}; delta is warehouse "
-              "less statement", soft_wrap=True)  # fmt: skip
+    named = escape(", ".join(statement.providers))
+    out.print(f"{statement.format}: {named}, {days}; delta is warehouse less statement",
+              soft_wrap=True)  # fmt: skip
     by_model = {row.place.provider for row in found.rows if row.place and row.place.model}
     for total in found.totals:
         rows = [row for row in found.rows if row.measure == total.measure]
@@ -229,9 +230,8 @@ def _print(statement: Statement, found: Reconciliation) -> None:
         err.print(f"[red]{one.day}:[/red] {told}", soft_wrap=True)
     for note in found.notes:
         err.print(f"[yellow]note:[/yellow] {escape(note)}", soft_wrap=True)
-    outside = sum(row.is_within is False for row in found.rows)
-    total = len(found.rows)
-    out.print(f"{total - outside} of {total} sums are within the tolerance.")
+    judged = [row.is_within for row in found.rows if row.is_within is not None]
+    out.print(f"{sum(judged)} of {len(judged)} sums are within the tolerance.")
 
 
 def _to_line(row: Compared, *, by_model: Collection[str]) -> dict[str, object]:

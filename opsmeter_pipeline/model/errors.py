@@ -5,6 +5,7 @@ setting cannot go on; its `__init__` takes the culprits as data and builds the t
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 
@@ -269,7 +270,7 @@ class StatementValueError(UsageError):
 
     def __init__(self, *, place: str, found: object, expected: str) -> None:
         """Name the place in the export, the value and what was expected."""
-        shown = repr(found)
+        shown = str(found) if isinstance(found, Decimal) else repr(found)
         shown = f"{shown[:77]}..." if len(shown) > 80 else shown
         super().__init__(
             f"{place} is {shown}; expected {expected}. Nothing was compared. If the file is in "
