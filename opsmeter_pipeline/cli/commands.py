@@ -4,6 +4,7 @@ Each imports what it needs when it is called, so that `query` does not wait for 
 """
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -159,6 +160,48 @@ def doubles(
     from opsmeter_pipeline.cli.doubles import doubles_command
 
     doubles_command(days=days, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def reconcile(  # noqa: PLR0913, PLR0917 - an argument for each option
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The provider's usage or cost export.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="openai-usage, openai-costs, anthropic-usage, anthropic-costs or csv; else found.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option("--tolerance", help="What a day and model may differ by.")
+    ] = "0.5%",
+    start: Annotated[
+        str | None, typer.Option("--from", help="First UTC day: 2026-11-01; else the export's.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="First UTC day after it.")] = None,
+    exported_at: Annotated[
+        str | None, typer.Option("--exported-at", help="When it was made: 2026-11-22T09:30:00Z.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", help="Whose a CSV is that does not say it.")
+    ] = None,
+    environment: Annotated[
+        Literal["prod", "staging", "dev"] | None,
+        typer.Option("--environment", help="Only these events; else all, as the provider bills."),
+    ] = None,
+    data_mode: Annotated[
+        Literal["real", "test", "demo"] | None,
+        typer.Option("--data-mode", help="Only these events; else all."),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Compare the warehouse with a provider's usage or cost export, by day and model."""
+    from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
+
+    asked = Asked(file, form, tolerance, start, end, exported_at, provider, environment, data_mode)
+    reconcile_command(asked, home=home or context.obj, as_json=as_json)
 
 
 @app.command()
