@@ -69,11 +69,11 @@ def _causes_of_shortfall(case: Case, measure: str) -> Iterator[Cause]:
     lacking = "missing" if case.is_taken else "late"
     yield "quarantined", _bound_of_refused(case, measure)
     attempts, requests = case.known.amounts.get(REQUESTS, _ZERO), case.told.get(REQUESTS)
-    if attempts == 0:
-        yield lacking, None
-    elif requests is not None and requests > 0:
+    if requests is not None and requests > 0:
         lacked = max(_ZERO, requests - attempts - case.refused_lines)
         yield lacking, share_of(case.told[measure], lacked, requests, measure=measure)
+    elif attempts == 0:
+        yield lacking, None
     if measure == COST:
         yield "unpriced", _bound_of_unpriced(case)
     if not case.is_taken:

@@ -167,6 +167,17 @@ def test_a_quarantined_line_that_tells_its_call_is_counted_as_it_tells() -> None
     assert _parts(_only(found)) == {"quarantined": "-0.7", "unexplained": "-0.3"}
 
 
+def test_a_model_whose_lines_were_all_refused_is_not_missing() -> None:
+    refused = (Refused(DAY, "wrong_type", 2, Key("openai", "o3"), _amounts({"cost_usd": "0.7"})),)
+    for requests, parts in (
+        (2, {"quarantined": "-0.7", "unexplained": "-1.3"}),
+        # Two of four requests are nowhere: 2 x 2 / 4.
+        (4, {"quarantined": "-0.7", "missing": "-1", "unexplained": "-0.3"}),
+    ):
+        found = _reconcile([_row("o3", requests=requests, cost_usd="2")], [], refused=refused)
+        assert _parts(_only(found)) == parts
+
+
 def test_no_quarantined_line_explains_two_models() -> None:
     refused = (Refused(DAY, "wrong_type", 4),)
     rows = [_row("a", requests=13), _row("b", requests=15), _row("c", requests=9)]
