@@ -1,12 +1,9 @@
 """The tracking stage's checks: dropped lines, silence, false manifests, mistakes, skewed clocks.
 
 All are warnings about what was published, judged in one step from counts, so that every run can
-afford them. Each names its culprits, the fix, and the query that shows the lines.
+afford them. Each names its culprits, the fix, and the query that shows the lines. Silence is also
+judged by the clock, in the job `silence`: when nobody lands anything, no run does.
 """
-
-from datetime import datetime
-
-import polars as pl
 
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import TRACKING_HOURLY
@@ -14,6 +11,7 @@ from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.clocks import read_lags
+from opsmeter_pipeline.storage.lateness import read_watermark
 from opsmeter_pipeline.storage.tracking import read_counts, read_landings, read_looks
 from opsmeter_pipeline.tracking.clocks import CLOCK_LIMITS, judge_clock_skew
 from opsmeter_pipeline.tracking.manifests import judge_manifests
@@ -46,13 +44,11 @@ _DESCRIPTIONS = {
 def _judge_tracking(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     counts, presence = read_counts(home.lake, run_id, window=SHIFT_LIMITS.window)
     landings = read_landings(home.lake, window=QUIET_LIMITS.window)
-    now = utc_now()
-    # A backlog is taken oldest first: what landed after the newest is not known yet.
-    known_until: datetime = landings.select(pl.max("landed_at")).item() or now
+    now, look = utc_now(), read_watermark(home.lake)
     return {
         "quarantine_shift": judge_quarantine_shift(counts),
         "field_change": judge_field_change(counts, presence),
-        "quiet_producer": judge_quiet(landings, now=known_until),
+        "quiet_producer": judge_quiet(landings, now=look.complete_through if look else now),
         "manifest_counts": judge_manifests(read_looks(home.lake), now=now),
         "endpoint_tags": judge_endpoint_tags(counts),
         "prompt_versions": judge_prompt_versions(counts),

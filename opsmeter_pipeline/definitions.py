@@ -11,6 +11,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     drivers_job,
     ingest_job,
     quality_job,
+    silence_job,
 )
 from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -18,6 +19,7 @@ from opsmeter_pipeline.orchestration.schedules import (
     doubles_schedule,
     drivers_schedule,
     quality_schedule,
+    silence_schedule,
 )
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
 
@@ -30,8 +32,8 @@ _ASSETS = dg.map_asset_specs(
 defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
-    jobs=[ingest_job, quality_job, drivers_job, doubles_job],
-    schedules=[quality_schedule, drivers_schedule, doubles_schedule],
+    jobs=[ingest_job, quality_job, drivers_job, doubles_job, silence_job],
+    schedules=[quality_schedule, drivers_schedule, doubles_schedule, silence_schedule],
     sensors=[landing_sensor],
     resources={"home": HomeResource()},
 )

@@ -5,12 +5,13 @@ from enum import Enum
 
 import dagster as dg
 
-from opsmeter_pipeline.model.tables import COST_DRIVERS, DOUBLE_INSTRUMENTATION
+from opsmeter_pipeline.model.tables import COST_DRIVERS, DOUBLE_INSTRUMENTATION, TRACKING_HOURLY
 from opsmeter_pipeline.quality import describe_checks, name_check
 
 INGEST_JOB_NAME = "ingest"
 QUALITY_JOB_NAME = "quality"
 DRIVERS_JOB_NAME = "drivers"
+SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
@@ -88,4 +89,13 @@ doubles_job = dg.define_asset_job(
     selection=_DOUBLES - _QUALITY_CHECKS,
     executor_def=dg.in_process_executor,
     description="Look for calls that two layers reported under two ids.",
+)
+
+silence_job = dg.define_asset_job(
+    SILENCE_JOB_NAME,
+    selection=dg.AssetSelection.checks(
+        dg.AssetCheckKey(dg.AssetKey(TRACKING_HOURLY.name), "quiet_producer")
+    ),
+    executor_def=dg.in_process_executor,
+    description="Look whether a producer is silent, also when nobody lands anything.",
 )

@@ -12,6 +12,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     DOUBLES_JOB_NAME,
     DRIVERS_JOB_NAME,
     QUALITY_JOB_NAME,
+    SILENCE_JOB_NAME,
 )
 from opsmeter_pipeline.storage.quality import is_installed
 
@@ -20,6 +21,8 @@ QUALITY_CRON = "17 * * * *"
 
 DRIVERS_CRON = "37 1 * * *"
 """Daily, when yesterday's files have had an hour and a half to land."""
+SILENCE_CRON = "7 * * * *"
+"""Hourly, after the look that the sensor writes down once an hour when nothing lands."""
 DOUBLES_CRON = "47 * * * *"
 """Hourly, half an hour from the job `quality`, with which it shares a slot."""
 
@@ -67,4 +70,16 @@ def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
     under_way = runs_under_way(context.instance, DOUBLES_JOB_NAME)
     if under_way:
         return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job_name=SILENCE_JOB_NAME,
+    cron_schedule=SILENCE_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks hourly whether a producer is silent; when all are, no ingest run does.",
+)
+def silence_schedule() -> dg.RunRequest:
+    """Ask for one run."""
     return dg.RunRequest()

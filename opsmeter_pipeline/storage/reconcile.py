@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from opsmeter_pipeline.model.errors import StatementFileError
-from opsmeter_pipeline.model.statement import MEASURES, Span, start_of
+from opsmeter_pipeline.model.statement import COST, MEASURES, Span, start_of
 from opsmeter_pipeline.price import provider_id_of, spelling_of
 from opsmeter_pipeline.reconcile import Key, Known, Period, Refused, Uncovered, Warehouse
 from opsmeter_pipeline.storage.lake import Lake, fetch
@@ -52,14 +52,18 @@ _ODD = f"""
     WHERE (cost_usd IS NULL OR {_UNBILLED}) AND {_CHOSEN.format(at="occurred_at")}
     GROUP BY ALL ORDER BY ALL
 """  # fmt: skip
-_REFUSED = """
-    SELECT (ingested_at AT TIME ZONE 'UTC')::DATE AS day, rule, count(*) AS lines
-    FROM quarantine WHERE ingested_at >= $1::TIMESTAMPTZ AND ingested_at < $2::TIMESTAMPTZ
+_TOLD = ", ".join(f"{name} IS NOT NULL AS has_{name}" for name in (*_TOKENS, "estimated_cost_usd"))
+_CALLED_AT = "least(coalesce(occurred_at, ingested_at), ingested_at)"
+_REFUSED = f"""
+    SELECT ({_CALLED_AT} AT TIME ZONE 'UTC')::DATE AS day, rule, provider, model,
+        {_TOLD},
+        count(*) AS lines, {_SUM_TOKENS}, sum(estimated_cost_usd) AS cost_usd
+    FROM quarantine
+    WHERE {_CALLED_AT} >= $1::TIMESTAMPTZ AND {_CALLED_AT} < $2::TIMESTAMPTZ
     GROUP BY ALL ORDER BY ALL
 """
-"""All that is known of a refused line: when its file landed, and the rule. Where `quarantine` tells
-more of the call (provider, model, tokens, an estimated cost), read it here and hand it on as
-`Refused.key` and `Refused.amounts`; the stage takes it before any mean."""
+"""A refused line has the day it tells, unless that is later than its landing, else that of its
+landing. Lines that tell other things are other rows, so that no sum leaves a line out."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,13 @@ def resolve_keys(
     model that the catalogue does not know keeps its clean name.
     """
     asked = sorted({(provider, model) for provider, model in names if model is not None})
-    found = book.resolve(asked, now=now).select("provider", "model", "model_id").iter_rows()
+    told = ("provider", "model", "called_provider_id", "model_id")
+    found = book.resolve(asked, now=now).select(told).iter_rows()
     keys: dict[tuple[str, str | None], Key] = {
         (provider, model): Key(
-            provider_id_of(provider), model_id or spelling_of(model, provider=provider)
+            called or provider_id_of(provider), model_id or spelling_of(model, provider=provider)
         )
-        for provider, model, model_id in found
+        for provider, model, called, model_id in found
     }
     alone = {(provider, None): Key(provider_id_of(provider), None) for provider, _ in names}
     return keys | alone
@@ -146,7 +151,8 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
         refused = fetch(con, _REFUSED, asked[:2]).to_dicts()
         taken_through = fetch(con, "SELECT max(landed_at) FROM ingest_files").item()
     wanted = {provider_id_of(provider) for provider in providers}
-    keys = resolve_keys(book, {(row["provider"], row["model"]) for row in sums}, now=now)
+    named = [row for row in (*sums, *refused) if row["provider"] and row["model"]]
+    keys = resolve_keys(book, {(row["provider"], row["model"]) for row in named}, now=now)
     own = [row for row in sums if keys[row["provider"], row["model"]].provider in wanted]
     places = {(row["day"], row["provider"], row["model"]) for row in own if row["is_covered"]}
     rare = [row for row in odd if (row["day"], row["provider"], row["model"]) in places]
@@ -155,7 +161,7 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
             [_to_known(row, keys) for row in own if row["is_covered"]]
             + [_to_rare(row, keys) for row in rare]
         ),
-        refused=tuple(Refused(**row) for row in refused),
+        refused=tuple(_to_refused(row, keys) for row in refused),
         uncovered=tuple(_sum_uncovered(row for row in own if not row["is_covered"])),
         taken_through=taken_through,
         attempts=_count_attempts(sums),
@@ -182,6 +188,18 @@ def _to_rare(row: Mapping[str, Any], keys: Mapping[tuple[str, str | None], Key])
         unbilled={name: Decimal(row[name]) for name in MEASURES},
         unpriced_attempts=int(row["unpriced_attempts"]),
         unpriced_tokens=int(row["unpriced_tokens"]),
+    )
+
+
+def _to_refused(row: Mapping[str, Any], keys: Mapping[tuple[str, str | None], Key]) -> Refused:
+    """Return refused lines that tell the same things; without a model they may be of any."""
+    is_told = row["provider"] and row["model"]
+    return Refused(
+        row["day"],
+        row["rule"],
+        row["lines"],
+        keys[row["provider"], row["model"]] if is_told else None,
+        {name: Decimal(row[name]) for name in (*_TOKENS, COST) if row[name] is not None},
     )
 
 

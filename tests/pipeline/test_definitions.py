@@ -224,6 +224,11 @@ def test_the_quality_job_holds_its_checks_and_nothing_else() -> None:
     assert _checks_of("quality") == set(QUALITY_KEYS)
 
 
+def test_the_silence_job_holds_one_check_that_every_ingest_run_has_too() -> None:
+    assert list(defs.resolve_job_def("silence").asset_layer.executable_asset_keys) == []
+    assert _checks_of("silence") == {("tracking_hourly", "quiet_producer")}
+
+
 def _checks_of(job: str) -> set[tuple[str, str]]:
     graph = defs.resolve_job_def(job).asset_layer.asset_graph
     return {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
@@ -267,11 +272,14 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     listed = json.loads(done.stdout)
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
-    assert [job["name"] for job in listed["jobs"]] == ["doubles", "drivers", "ingest", "quality"]
+    assert [job["name"] for job in listed["jobs"]] == [
+        *("doubles", "drivers", "ingest", "quality", "silence")
+    ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "doubles_schedule",
         "drivers_schedule",
         "quality_schedule",
+        "silence_schedule",
     ]
     assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
 

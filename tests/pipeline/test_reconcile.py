@@ -33,7 +33,12 @@ def filled(make_home: MakeHome) -> PipelineHome:
         payload("midnight", timestamp="2025-03-10T23:59:59.999Z"),
         payload("after", timestamp="2025-03-11T00:00:00Z"),
     ]
-    home.land("1.jsonl", jsonl(*first, payload("bad", inputTokens="1000")))
+    bad = [
+        payload("bad", inputTokens="1000", model="o3"),
+        payload("odd", status="odd", timestamp="2025-03-11T00:00:01Z"),
+        '{"broken"',
+    ]
+    home.land("1.jsonl", jsonl(*first, *bad), landed_at=NOON + hours(13))
     home.take_all()
     late = payload("late", timestamp="2025-03-10T12:00:00Z")
     home.land("2.jsonl", jsonl(late), landed_at=NOON + hours(24))
@@ -72,7 +77,7 @@ def test_what_the_provider_says_is_compared_with_what_the_warehouse_has(
             f"{DAY},OpenAI,gpt-4o-2024-08-06,6,6000,0.021\n",
             f"{DAY},OpenAI,acme-13b,3,3000,0.3\n",
             f"{DAY},OpenAI,o3,1,500,0.02\n",
-            f"{NEXT_DAY},OpenAI,gpt-4o,1,1000,0.0035\n",
+            f"{NEXT_DAY},OpenAI,gpt-4o,3,1000,0.0105\n",
         ]
     )
     seen_at = filled.value("SELECT min(visible_at) FROM ingest_batches")
@@ -80,25 +85,33 @@ def test_what_the_provider_says_is_compared_with_what_the_warehouse_has(
     told = _reconcile(filled, tmp_path, export, *made, code=1)
     assert (told["from"], told["to"], told["passed"]) == (DAY, LAST_DAY, False)
     # Two attempts too many: one in a batch that came after the export, one that timed out.
+    # On the second day one line was refused that told its call, and one that told nothing.
     assert _parts(told, "requests") == {
         (DAY, "gpt-4o"): {"late": 1, "extra": 1},
-        (DAY, "acme-13b"): {"quarantined": -1},
-        (DAY, "o3"): {"missing": -1},
-        (NEXT_DAY, "gpt-4o"): {},
+        (DAY, "acme-13b"): {"missing": -1},
+        (DAY, "o3"): {"quarantined": -1},
+        (NEXT_DAY, "gpt-4o"): {"quarantined": -2},
     }
     assert _parts(told) == {
         (DAY, "gpt-4o"): {"late": _COST, "extra": _COST},
-        # The refused line may be one of three that cost 0.3 together.
-        (DAY, "acme-13b"): {"quarantined": "-0.100000000000000000",
+        # One of three that cost 0.3 together.
+        (DAY, "acme-13b"): {"missing": "-0.100000000000000000",
                             "unpriced": "-0.200000000000000000"},
-        (DAY, "o3"): {"missing": "-0.020000000000000000"},
-        (NEXT_DAY, "gpt-4o"): {},
+        # 1000 x 0.00001 + 100 x 0.00004, the price of that day, though the count was a text.
+        (DAY, "o3"): {"quarantined": "-0.014000000000000000",
+                      "unexplained": "-0.006000000000000000"},
+        # The estimate of the one, and the mean of our one event for the other.
+        (NEXT_DAY, "gpt-4o"): {"quarantined": "-0.007000000000000000"},
     }  # fmt: skip
     total = next(one for one in told["totals"] if one["measure"] == "cost_usd")
     assert (total["statement"], total["warehouse"], total["delta"]) == (
-        "0.344500000000000000", "0.031500000000000000", "-0.313000000000000000",
+        "0.351500000000000000", "0.031500000000000000", "-0.320000000000000000",
     )  # fmt: skip
-    assert told["quarantine"] == [{"day": DAY, "rule": "wrong_type", "lines": 1}]
+    assert told["quarantine"] == [
+        {"day": DAY, "rule": "wrong_type", "lines": 1},
+        {"day": NEXT_DAY, "rule": "malformed_json", "lines": 1},
+        {"day": NEXT_DAY, "rule": "unknown_status", "lines": 1},
+    ]
     evidence = {(one["day"], one["model"]): one for one in told["evidence"]}
     assert evidence[DAY, "gpt-4o"]["warehouse_models"] == ["gpt-4o", "gpt-4o-2024-08-06"]
     assert evidence[DAY, "acme-13b"]["unpriced_tokens"] == 2200

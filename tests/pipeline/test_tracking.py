@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import xxhash
 
+from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.settings import claim_landing
 from tests.pipeline.conftest import MakeHome
@@ -26,9 +27,16 @@ from tests.pipeline.support import (
 )
 
 
-def _hour(home: PipelineHome, source: str, ago: int, lines: int = 60, **fields: object) -> None:
+def _hour(
+    home: PipelineHome,
+    source: str,
+    ago: int,
+    lines: int = 60,
+    noon: datetime = NOON,
+    **fields: object,
+) -> None:
     """Land an hour's file of a producer; `fields` change every second line."""
-    at = NOON - hours(ago)
+    at = noon - hours(ago)
     when = {"timestamp": f"{at - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}
     rows = [payload(f"{source}-{ago}-{nth}", **when | (fields if nth % 2 else {}))
             for nth in range(lines)]  # fmt: skip
@@ -141,15 +149,33 @@ def test_a_field_that_disappears_is_named(home: PipelineHome) -> None:
 
 
 def test_a_producer_that_falls_silent_is_named_while_others_land(home: PipelineHome) -> None:
-    for ago in range(40, 0, -1):
-        _hour(home, "search", ago, lines=1)
+    noon = utc_now() - timedelta(minutes=10)
+    for ago in range(40, -1, -1):
+        _hour(home, "search", ago, lines=1, noon=noon)
         if ago > 6:
-            _hour(home, "checkout", ago, lines=1)
-    home.take_all()
-    _hour(home, "search", 0, lines=1)
-    (culprit,) = _culprits(_checks(home.run())["quiet_producer"])
+            _hour(home, "checkout", ago, lines=1, noon=noon)
+    while day := home.next_day():
+        result = home.run(day)
+    (culprit,) = _culprits(_checks(result)["quiet_producer"])
     assert culprit["source"] == "checkout/*/checkout-*"
-    assert culprit["silence_minutes"] == 7 * 60
+    assert culprit["silence_minutes"] in {7 * 60 + 10, 7 * 60 + 11}
+
+
+def test_silence_of_all_is_named_by_the_clock_although_nothing_lands(home: PipelineHome) -> None:
+    for ago in range(40, 12, -1):
+        _hour(home, "search", ago, lines=1, noon=utc_now())
+    home.take_all()
+    before = without_clocks(home)
+    result = defs.resolve_job_def("silence").execute_in_process(
+        instance=home.instance, resources={"home": home.resource}
+    )
+    assert [
+        (one.asset_key.to_user_string(), one.check_name)
+        for one in result.get_asset_check_evaluations()
+    ] == [("tracking_hourly", "quiet_producer")]
+    (culprit,) = _culprits(_checks(result)["quiet_producer"])
+    assert (culprit["source"], culprit["silence_minutes"] // 60) == ("search/*/search-*", 13)
+    assert without_clocks(home) == before
 
 
 LINES = jsonl(payload("m1"), payload("m2"), payload("m3"))
