@@ -130,6 +130,18 @@ class WarehouseMissingError(UsageError):
         )
 
 
+class WarehouseOutdatedError(UsageError):
+    """A warehouse was created before its tables had all the columns of today."""
+
+    def __init__(self, home: Path, table: str, columns: Sequence[str]) -> None:
+        """Name the home, the table and the columns it lacks."""
+        super().__init__(
+            f"The warehouse in {str(home)!r} was created by an older version: its table {table} "
+            f"lacks {', '.join(columns)}. Take the same landing into a new home: `opsmeter --home "
+            f"NEW run --landing ...`; the landing still holds every line."
+        )
+
+
 class QueryError(UsageError):
     """The warehouse refused a query."""
 

@@ -18,7 +18,12 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
-from opsmeter_pipeline.model.errors import QueryError, WarehouseBusyError, WarehouseMissingError
+from opsmeter_pipeline.model.errors import (
+    QueryError,
+    WarehouseBusyError,
+    WarehouseMissingError,
+    WarehouseOutdatedError,
+)
 from opsmeter_pipeline.model.tables import TABLES
 from opsmeter_pipeline.storage.read_only import refuse_side_effects
 
@@ -81,6 +86,9 @@ class Lake:
         Args:
             views: SQL of each view by name, in order of dependence; a view whose text has
                 changed is replaced.
+
+        Raises:
+            WarehouseOutdatedError: a table was created by an older version and lacks columns.
         """
         if not self.exists:
             (self.folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -211,11 +219,16 @@ class Lake:
         (self.folder / CATALOGUE).chmod(0o600)
 
     def _define(self, con: duckdb.DuckDBPyConnection, views: dict[str, str]) -> None:
-        tables = con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-        known = {name for (name,) in tables}
+        columns = con.execute(
+            "SELECT table_name, list(column_name) FROM duckdb_columns() "
+            "WHERE database_name = 'lake' GROUP BY table_name"
+        )
+        known = dict(columns.fetchall())
         for table in TABLES:
             if table.name not in known:
                 con.execute(create_table_sql(table))
+            elif lacking := [name for name in table.schema if name not in known[table.name]]:
+                raise WarehouseOutdatedError(self.folder.parent, table.name, lacking)
         written = self._view_texts(con)
         for name, sql in views.items():
             if written.get(name) != sql:

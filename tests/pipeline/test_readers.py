@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from opsmeter_pipeline.model.errors import QueryError, WarehouseMissingError
+from opsmeter_pipeline.model.errors import (
+    QueryError,
+    WarehouseMissingError,
+    WarehouseOutdatedError,
+)
 from opsmeter_pipeline.storage.lake import Lake
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import NOON, REPO, PipelineHome, hours, jsonl, payload, snapshot
@@ -156,3 +160,14 @@ def test_a_reader_never_creates_a_warehouse(tmp_path: Path) -> None:
     with pytest.raises(WarehouseMissingError, match="opsmeter run"):
         lake.query("SELECT 1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warehouse_of_an_older_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.create({})
+    with lake.connect() as con:
+        con.execute("ALTER TABLE events DROP COLUMN unpriced_reason")
+    before = lake.newest_snapshot()
+    with pytest.raises(WarehouseOutdatedError, match=r"table events lacks unpriced_reason\. Take"):
+        lake.create({})
+    assert lake.newest_snapshot() == before

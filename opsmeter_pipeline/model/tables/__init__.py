@@ -1,0 +1,92 @@
+"""The tables of the warehouse, column by column: DESIGN's contract with people and checks.
+
+Add a column here first; contract, DDL, docs and checks follow. Views over these tables stand
+in the `views` stage. Cubes hold additive measures only, so any total is a sum of rows.
+"""
+
+from opsmeter_pipeline.model.tables.cubes import (
+    ATTRIBUTION_HOURLY,
+    LATENCY_HOURLY,
+    MEASURE_NAMES,
+    USERS_DAILY,
+    USERS_LATENCY_DAILY,
+)
+from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
+from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
+from opsmeter_pipeline.model.tables.events import EVENTS, QUARANTINE, REFUSED, TOLD
+from opsmeter_pipeline.model.tables.lateness import DAY_CHANGES, LOOKED, WATERMARKS
+from opsmeter_pipeline.model.tables.ledger import (
+    INGEST_BATCHES,
+    INGEST_FILES,
+    LANDING_FINDINGS,
+    MOVED_LINES,
+    SLICE_SCHEMA,
+)
+from opsmeter_pipeline.model.tables.prices import (
+    MODEL_RESOLUTIONS,
+    PRICE_ALIASES,
+    PRICE_CATALOGUE,
+    PRICE_VERSIONS,
+)
+from opsmeter_pipeline.model.tables.tracking import (
+    CLOCKS_HOURLY,
+    FIELD_PRESENCE_HOURLY,
+    MANIFESTS,
+    TRACKING_HOURLY,
+)
+
+__all__ = [
+    "ATTRIBUTION_HOURLY",
+    "BATCH_TABLES",
+    "CLOCKS_HOURLY",
+    "COMPARED",
+    "COST_DRIVERS",
+    "CUBES",
+    "DAY_CHANGES",
+    "DOUBLE_INSTRUMENTATION",
+    "EVENTS",
+    "FACTORS",
+    "FIELD_PRESENCE_HOURLY",
+    "INGEST_BATCHES",
+    "INGEST_FILES",
+    "LANDING_FINDINGS",
+    "LATENCY_HOURLY",
+    "LOOKED",
+    "MANIFESTS",
+    "MEASURE_NAMES",
+    "MODEL_RESOLUTIONS",
+    "MOVED_LINES",
+    "PREVIOUS",
+    "PRICE_ALIASES",
+    "PRICE_CATALOGUE",
+    "PRICE_VERSIONS",
+    "QUARANTINE",
+    "REFUSED",
+    "SLICE_SCHEMA",
+    "TABLES",
+    "TOLD",
+    "TRACKING",
+    "TRACKING_HOURLY",
+    "USERS_DAILY",
+    "USERS_LATENCY_DAILY",
+    "WATERMARKS",
+]
+
+CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
+TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY, CLOCKS_HOURLY)
+BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING)
+"""Tables whose rows carry their batch and are replaced when the batch is replayed."""
+TABLES = (
+    *BATCH_TABLES,
+    MOVED_LINES,
+    LANDING_FINDINGS,
+    MANIFESTS,
+    DAY_CHANGES,
+    WATERMARKS,
+    DOUBLE_INSTRUMENTATION,
+    PRICE_CATALOGUE,
+    PRICE_ALIASES,
+    PRICE_VERSIONS,
+    MODEL_RESOLUTIONS,
+    COST_DRIVERS,
+)
