@@ -41,7 +41,12 @@ _PRICES = """
             arg_max(model_id, resolved_at) AS model_id
         FROM model_resolutions WHERE model_id IS NOT NULL GROUP BY provider, model
     ) JOIN price_catalogue p USING (provider_id, model_id)
-    WHERE unit = 'token' AND above_input_tokens IS NULL AND window_start IS NULL
+    WHERE unit = 'token' AND tier_threshold_tokens IS NULL AND window_start IS NULL
+        AND service_tier IS NULL AND environment IS NULL AND tenant_id IS NULL
+        AND (source, source_version) NOT IN (
+            SELECT (source, source_version) FROM price_versions GROUP BY ALL
+            HAVING arg_max(decision, decision_number) = 'waits'
+        )
         AND coalesce(valid_from <= $1, true) AND coalesce(valid_to > $1, true)
     GROUP BY ALL ORDER BY ALL
 """

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from opsmeter_pipeline.model.columns import INSTANT
-from opsmeter_pipeline.model.tables import CLOCKS_HOURLY, QUARANTINE
+from opsmeter_pipeline.model.tables import CLOCKS_HOURLY, REFUSED
 from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.tracking.clocks import ZONE_OFFSETS, judge_clock_skew
 from opsmeter_pipeline.tracking.lags import build_clocks, count_lags, count_leads, to_lag_minutes
@@ -56,7 +56,7 @@ def test_each_event_stands_in_one_row_with_its_money() -> None:
 
 
 def _refused(*lines: str, **slice_changes) -> pl.DataFrame:
-    return QUARANTINE.arrange(judge(*lines, **slice_changes).quarantine)
+    return REFUSED.arrange(judge(*lines, **slice_changes).quarantine)
 
 
 def test_refused_lines_count_with_how_far_they_were_ahead_of_the_landing() -> None:

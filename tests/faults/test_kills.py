@@ -31,7 +31,14 @@ from tests.pipeline.support import (
 KILLS_A_HOME = 8
 HOMES = int(os.environ.get("FAULT_KILLS", KILLS_A_HOME)) // KILLS_A_HOME
 _PLACES = ("batch_id", "taken_at", "run_id", "visible_at", "replayed_at", "found_at")
-_CLOCKS = ("loaded_at", "resolved_at", "final_at", "landing_lag_minutes", "decided_at")
+_CLOCKS = (
+    "loaded_at",
+    "resolved_at",
+    "final_at",
+    "landing_lag_minutes",
+    "decided_at",
+    "decided_by",
+)
 
 
 @pytest.fixture

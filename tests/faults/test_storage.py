@@ -27,7 +27,14 @@ from tests.pipeline.support import (
 )
 
 _CLOCKS = ("batch_id", "taken_at", "run_id", "visible_at", "replayed_at", "found_at")
-_CLOCKS += ("loaded_at", "resolved_at", "final_at", "landing_lag_minutes", "decided_at")
+_CLOCKS += (
+    "loaded_at",
+    "resolved_at",
+    "final_at",
+    "landing_lag_minutes",
+    "decided_at",
+    "decided_by",
+)
 
 
 @pytest.fixture

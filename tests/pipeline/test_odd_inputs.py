@@ -58,16 +58,6 @@ def test_a_run_of_a_day_with_nothing_new(home):
     assert snapshot(home) == before
 
 
-def test_backfill_of_a_day_whose_files_are_all_gone(home):
-    home.land("a.jsonl", lines("a"))
-    home.take_all()
-    before = snapshot(home)
-    (home.landing / "a.jsonl").unlink()
-    r = home.run(DAY, replay=True)
-    assert r.success, failure_of(r)
-    assert snapshot(home) == before
-
-
 def test_a_changed_jsonl_that_also_grew(home):
     home.land("a.jsonl", lines("a", "b"))
     home.land("x.jsonl", lines("x"))
