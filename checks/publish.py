@@ -31,7 +31,8 @@ def _judge_shares(home: HomeResource, run_id: str) -> dict[str, Verdict]:
 share_checks = build_checks(
     asset="ingest_files",
     descriptions={
-        limit.name: f"At most {limit.limit:%} of a run's {limit.whole} are {limit.part}."
+        limit.name: f"At most {limit.limit:%} of a run's {limit.whole} are {limit.part}"
+        + (f"; an error above {limit.severe:%}." if limit.severe else ".")
         for limit in SHARE_LIMITS
     },
     judge=_judge_shares,

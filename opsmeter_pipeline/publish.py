@@ -224,6 +224,7 @@ class ShareLimit:
         whole: the ledger column it is a part of.
         limit: the share above which it is worth a warning.
         remedy: what to do then.
+        severe: the share above which it is no warning any more but an error; None is never.
     """
 
     name: str
@@ -231,6 +232,7 @@ class ShareLimit:
     whole: str
     limit: Decimal
     remedy: str
+    severe: Decimal | None = None
 
 
 SHARE_LIMITS = (
@@ -261,6 +263,7 @@ SHARE_LIMITS = (
         "accepted",
         Decimal("0.01"),
         'Read which models have no price: opsmeter query "FROM unpriced_models".',
+        severe=Decimal("0.02"),
     ),
     ShareLimit(
         "missing_prompt_version_share",
@@ -287,6 +290,7 @@ def judge_share(limit: ShareLimit, ledger: pl.DataFrame) -> Verdict:
     return Verdict(
         passed=passed,
         summary=said if passed else f"{said} {limit.remedy}",
+        is_severe=limit.severe is not None and part > limit.severe * whole,
         figures={limit.part: part, limit.whole: whole, "limit": str(limit.limit)},
         culprits=()
         if passed

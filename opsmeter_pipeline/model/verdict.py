@@ -19,6 +19,7 @@ class Verdict:
         passed: the promise held.
         summary: one sentence for a person: what was compared and what to do if it failed.
         figures: the counts and bounds behind the summary, by name with unit.
+        is_severe: it did not hold, and so clearly that it is an error even if nothing is blocked.
         culprits: at most `SAMPLE_ROWS` offenders, a mapping each.
     """
 
@@ -26,3 +27,4 @@ class Verdict:
     summary: str
     figures: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
     culprits: Sequence[Mapping[str, object]] = ()
+    is_severe: bool = False

@@ -1,7 +1,7 @@
 """From a verdict of a stage to a Dagster check result, the same for every check.
 
-A failed blocking check is an error, because nothing is published; any other is a warning,
-because the rest was stored.
+A failed blocking check is an error, because nothing is published; any other is a warning, because
+the rest was stored, unless its verdict is severe.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -83,9 +83,10 @@ def to_result(
     """Return the verdict as Dagster shows it.
 
     Several checks in one step need their name, those of several assets also the asset's. A
-    severity that is not told follows from whether the check blocks.
+    severity that is not told follows from whether the check blocks or the verdict is severe.
     """
-    usual = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+    is_error = blocking or verdict.is_severe
+    usual = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
     culprits = {"culprits": dg.MetadataValue.json([*map(_plain, verdict.culprits)])}
     return dg.AssetCheckResult(
         asset_key=asset,

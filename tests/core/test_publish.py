@@ -8,6 +8,7 @@ import pytest
 
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.tables import EVENTS, INGEST_BATCHES, INGEST_FILES, LANDING_FINDINGS
+from opsmeter_pipeline.orchestration.checks import to_result
 from opsmeter_pipeline.publish import (
     LEDGER_COUNTS,
     SHARE_LIMITS,
@@ -181,6 +182,18 @@ def test_share_may_reach_its_limit_and_not_exceed_it(limit: ShareLimit) -> None:
     assert not verdict.passed
     assert limit.remedy in verdict.summary
     assert verdict.culprits == [{"file": "a.jsonl", limit.part: at_limit + 1, limit.whole: whole}]
+
+
+def test_unpriced_events_warn_above_1_percent_and_are_an_error_above_2() -> None:
+    (limit,) = (one for one in SHARE_LIMITS if one.name == "unpriced_share")
+    verdicts = [
+        judge_share(limit, ledger_row(accepted=10_000, unpriced_events=unpriced))
+        for unpriced in (100, 101, 200, 201)
+    ]
+    assert [one.passed for one in verdicts] == [True, False, False, False]
+    assert [to_result(one, blocking=False).severity.value for one in verdicts] == [
+        *["WARN"] * 3, "ERROR"
+    ]  # fmt: skip
 
 
 def test_share_is_of_all_files_and_names_the_worst_first() -> None:
