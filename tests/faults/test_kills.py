@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import time
+from glob import glob
 from pathlib import Path
 from subprocess import Popen
 
@@ -77,8 +78,9 @@ def _kill_somewhere(process: Popen[str], home: PipelineHome, rng: random.Random)
     process.communicate()
 
 
-def _staged_ledgers(home: PipelineHome) -> set[Path]:
-    return {*home.settings.staging.glob("*/ledger/*.parquet")}
+def _staged_ledgers(home: PipelineHome) -> set[str]:
+    pattern = f"{home.settings.staging}/*/ledger/*.parquet"
+    return {*glob(pattern)}  # noqa: PTH207 - Path.glob fails where a run deletes its folder
 
 
 def _files_nobody_owns(home: PipelineHome) -> set[str]:
