@@ -7,7 +7,6 @@ from rich.markup import escape
 from opsmeter_pipeline.cli.app import out, print_json, print_table
 from opsmeter_pipeline.doubles import judge_doubles
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import WarehouseMissingError
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.doubles import look_for_doubles
 from opsmeter_pipeline.storage.lake import Lake
@@ -23,8 +22,6 @@ def doubles_command(*, days: int, home: Path | None, as_json: bool) -> None:
         WarehouseMissingError: there is no warehouse yet.
     """
     lake = Lake(load_settings(home=home).warehouse)
-    if not lake.exists:
-        raise WarehouseMissingError(lake.folder.parent)
     found = look_for_doubles(lake, now=utc_now(), days=days)
     summary = judge_doubles(found).summary
     if as_json:

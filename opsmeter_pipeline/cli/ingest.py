@@ -21,7 +21,7 @@ from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
 from opsmeter_pipeline.storage.lateness import note_look
-from opsmeter_pipeline.storage.own_book import read_own_book
+from opsmeter_pipeline.storage.own_book import open_own_book
 from opsmeter_pipeline.storage.price_log import PriceLog, read_log
 from opsmeter_pipeline.storage.survey import survey_landing
 
@@ -43,7 +43,7 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     """
     settings = load_settings(home=home, landing=landing)
     started_at = utc_now()
-    read_own_book(settings.prices_file, is_required=bool(settings.prices))
+    open_own_book(settings)
     with _naming_a_full_disk(settings.home):
         ledger = take_all_waiting(settings)
         watermark = _look(settings)

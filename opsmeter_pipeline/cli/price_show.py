@@ -13,7 +13,7 @@ from opsmeter_pipeline.model.errors import PriceQuestionError
 from opsmeter_pipeline.model.wire import ENVIRONMENTS, SERVICE_TIERS
 from opsmeter_pipeline.settings import Settings, load_settings
 from opsmeter_pipeline.storage.lake import Lake
-from opsmeter_pipeline.storage.own_book import read_own_book
+from opsmeter_pipeline.storage.own_book import open_own_book
 from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.price_log import PriceLog, empty_log, read_log
 from opsmeter_pipeline.storage.price_show import (
@@ -57,7 +57,7 @@ def show_command(asked: Asked, *, home: Path | None, as_json: bool) -> None:
     now = utc_now()
     at = _instant("--at", asked.at) or now
     settings = load_settings(home=home)
-    sources = _open_sources(settings)
+    sources = Sources(PriceBook(), open_own_book(settings))
     known = find_known(Lake(settings.warehouse), _read_log(settings, asked.as_of), sources, now=now)
     explained = [
         explain_price(
@@ -73,11 +73,6 @@ def show_command(asked: Asked, *, home: Path | None, as_json: bool) -> None:
         return
     for one in explained:
         _print(one)
-
-
-def _open_sources(settings: Settings) -> Sources:
-    own = read_own_book(settings.prices_file, is_required=bool(settings.prices))
-    return Sources(PriceBook(), own)
 
 
 def _read_log(settings: Settings, as_of: str | None) -> PriceLog:

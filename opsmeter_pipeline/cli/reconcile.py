@@ -14,8 +14,8 @@ from rich.markup import escape
 from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_command
 from opsmeter_pipeline.importers.statements import FORMATS, read_statement
 from opsmeter_pipeline.model.clock import parse_rfc3339, utc_now
-from opsmeter_pipeline.model.errors import EmptyStatementError, ReconcileOptionError
 from opsmeter_pipeline.model.statement import COST, DAY, Statement
+from opsmeter_pipeline.model.statement_errors import EmptyStatementError, ReconcileOptionError
 from opsmeter_pipeline.reconcile import PARTS, Compared, Period, Reconciliation, reconcile_statement
 from opsmeter_pipeline.reconcile.sums import Case, Place
 from opsmeter_pipeline.settings import load_settings

@@ -22,6 +22,7 @@ from opsmeter_pipeline.model.wire import (
     DIMENSIONS,
     ENVIRONMENTS,
     MAX_COUNT,
+    PARTS_OF,
     SERVICE_TIERS,
     STATUSES,
     WIRE,
@@ -101,7 +102,7 @@ def _one_of(name: str, column: str, allowed: tuple[str, ...]) -> Rule:
     return Rule(name, holds, pl.lit(saying))
 
 
-def _at_most(parts: list[str], whole: str) -> Rule:
+def _at_most(parts: Sequence[str], whole: str) -> Rule:
     held = sum((pl.col(part).fill_null(0) for part in parts), start=pl.lit(0))
     names = " + ".join(_WIRE_NAME[part] for part in parts)
     saying = f"{names} ({{}}) above {_WIRE_NAME[whole]} ({{}})"
@@ -120,12 +121,7 @@ def _missing_rule() -> Rule:
 
 
 def _parts_rule() -> Rule:
-    rules = [
-        _at_most(["cache_read_tokens", "cache_write_tokens"], "input_tokens"),
-        _at_most(["cache_write_1h_tokens"], "cache_write_tokens"),
-        _at_most(["input_audio_tokens", "input_image_tokens"], "input_tokens"),
-        _at_most(["reasoning_tokens", "output_audio_tokens"], "output_tokens"),
-    ]
+    rules = [_at_most(parts, whole) for parts, whole in PARTS_OF]
     details = pl.coalesce(pl.when(~rule.holds).then(rule.detail) for rule in rules)
     return Rule("part_above_whole", pl.all_horizontal(rule.holds for rule in rules), details)
 

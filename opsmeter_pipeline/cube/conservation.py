@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import polars as pl
 
-from opsmeter_pipeline.cube.sums import NO_FAILURE, TOLD, to_hour_and_day
+from opsmeter_pipeline.cube.sums import TOLD, to_hour_and_day
+from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     EVENTS,
@@ -85,8 +86,6 @@ def _count_where(condition: pl.Expr) -> pl.Expr:
 
 _COUNT = pl.len().cast(pl.Int64).alias("attempts")
 TOLD = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms")
-NO_FAILURE = ("success", "unknown")
-"""Outcomes of attempts that did not fail, as far as is told."""
 _COST, _IS_EVENT, _INFERRED = pl.col("cost_usd"), pl.col("is_event"), pl.col("attempt_inferred")
 _FAILED = ~pl.col("outcome").is_in(NO_FAILURE)
 _MEASURES: dict[str, pl.Expr] = {

@@ -16,8 +16,8 @@ from opsmeter_pipeline.importers.values import (
     to_count,
     to_text,
 )
-from opsmeter_pipeline.model.errors import StatementValueError
 from opsmeter_pipeline.model.statement import Span, StatementRow
+from opsmeter_pipeline.model.statement_errors import StatementValueError
 
 PROVIDER = "anthropic"
 _WRITES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")

@@ -16,8 +16,8 @@ from opsmeter_pipeline.importers.values import (
     to_text,
     to_usd,
 )
-from opsmeter_pipeline.model.errors import StatementValueError
 from opsmeter_pipeline.model.statement import Span, StatementRow
+from opsmeter_pipeline.model.statement_errors import StatementValueError
 
 PROVIDER = "openai"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
-from opsmeter_pipeline.model.errors import StatementFileError, StatementValueError
+from opsmeter_pipeline.model.statement_errors import StatementFileError, StatementValueError
 
 Fields = Mapping[str, Any]
 _MORE = "The export ends before its last page (`has_more`): fetch the pages that follow as well."

@@ -20,8 +20,8 @@ from opsmeter_pipeline.importers.values import (
     to_count,
     to_usd,
 )
-from opsmeter_pipeline.model.errors import StatementFormatError, StatementValueError
 from opsmeter_pipeline.model.statement import Span, StatementRow, start_of
+from opsmeter_pipeline.model.statement_errors import StatementFormatError, StatementValueError
 
 _NAMES = MappingProxyType(
     {

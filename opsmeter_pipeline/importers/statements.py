@@ -21,11 +21,6 @@ from opsmeter_pipeline.importers.pages import (
 )
 from opsmeter_pipeline.importers.statement_csv import EXPECTED, read_csv
 from opsmeter_pipeline.importers.values import day_of
-from opsmeter_pipeline.model.errors import (
-    EmptyStatementError,
-    StatementFormatError,
-    StatementValueError,
-)
 from opsmeter_pipeline.model.statement import (
     COST,
     COUNTS,
@@ -34,6 +29,11 @@ from opsmeter_pipeline.model.statement import (
     Statement,
     StatementRow,
     merge_spans,
+)
+from opsmeter_pipeline.model.statement_errors import (
+    EmptyStatementError,
+    StatementFormatError,
+    StatementValueError,
 )
 
 CSV = "csv"

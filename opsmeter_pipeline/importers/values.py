@@ -9,8 +9,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from opsmeter_pipeline.model.clock import parse_rfc3339
-from opsmeter_pipeline.model.errors import CurrencyError, StatementValueError
 from opsmeter_pipeline.model.statement import Span
+from opsmeter_pipeline.model.statement_errors import CurrencyError, StatementValueError
 
 _MAX_COUNT = 2**62
 _MAX_USD = Decimal(10) ** 15

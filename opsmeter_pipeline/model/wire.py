@@ -72,6 +72,13 @@ DIMENSIONS = (
 )
 """Columns whose values recur: frames of events hold them as categories (ADR 0003)."""
 COUNTS = tuple(field.column for field in WIRE if field.kind == "count")
+PARTS_OF: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("cache_read_tokens", "cache_write_tokens"), "input_tokens"),
+    (("cache_write_1h_tokens",), "cache_write_tokens"),
+    (("input_audio_tokens", "input_image_tokens"), "input_tokens"),
+    (("reasoning_tokens", "output_audio_tokens"), "output_tokens"),
+)
+"""Counts that together are at most another one, and which; see docs/prices.md."""
 
 DATA_MODES = ("real", "test", "demo")
 ENVIRONMENTS = ("prod", "staging", "dev")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 
 import dagster as dg
 
@@ -56,6 +57,7 @@ def _configure(take: TakeConfig, log_level: str) -> dg.RunConfig:
     )
 
 
+_define_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 _QUALITY_CHECKS = dg.AssetSelection.checks(
     *(dg.AssetCheckKey(dg.AssetKey(table), name_check(kind)) for table, kind in describe_checks())
 )
@@ -63,39 +65,34 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 
-ingest_job = dg.define_asset_job(
+ingest_job = _define_job(
     INGEST_JOB_NAME,
     selection=dg.AssetSelection.all() - _DRIVERS - _DOUBLES - _QUALITY_CHECKS,
-    executor_def=dg.in_process_executor,
     description="Take one batch of landed lines to the tables people read.",
 )
 
-quality_job = dg.define_asset_job(
+quality_job = _define_job(
     QUALITY_JOB_NAME,
     selection=_QUALITY_CHECKS,
-    executor_def=dg.in_process_executor,
     description="Hold all that is published to its promises, with Great Expectations.",
 )
 
-drivers_job = dg.define_asset_job(
+drivers_job = _define_job(
     DRIVERS_JOB_NAME,
     selection=_DRIVERS - _QUALITY_CHECKS,
-    executor_def=dg.in_process_executor,
     description="Explain what a day and a week cost against the ones before, from the cube.",
 )
 
-doubles_job = dg.define_asset_job(
+doubles_job = _define_job(
     DOUBLES_JOB_NAME,
     selection=_DOUBLES - _QUALITY_CHECKS,
-    executor_def=dg.in_process_executor,
     description="Look for calls that two layers reported under two ids.",
 )
 
-silence_job = dg.define_asset_job(
+silence_job = _define_job(
     SILENCE_JOB_NAME,
     selection=dg.AssetSelection.checks(
         dg.AssetCheckKey(dg.AssetKey(TRACKING_HOURLY.name), "quiet_producer")
     ),
-    executor_def=dg.in_process_executor,
     description="Look whether a producer is silent, also when nobody lands anything.",
 )

@@ -16,7 +16,7 @@ from opsmeter_pipeline.settings import Settings, keep_files_private, load_settin
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.leftovers import sweep_dead_runs
-from opsmeter_pipeline.storage.own_book import read_own_book
+from opsmeter_pipeline.storage.own_book import open_own_book
 from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.price_versions import Sources
 from opsmeter_pipeline.storage.staging import Staging
@@ -66,8 +66,7 @@ class HomeResource(
         Raises:
             OwnPricesError: the user's file cannot be used.
         """
-        own = read_own_book(self.settings.prices_file, is_required=bool(self.settings.prices))
-        return Sources(_price_book(), own)
+        return Sources(_price_book(), open_own_book(self.settings))
 
     def staging(self, run_id: str) -> Staging:
         """Return the staging folder of a run."""

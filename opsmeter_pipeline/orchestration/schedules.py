@@ -4,6 +4,7 @@ Add one here when something should happen at a time, whether or not anything lan
 """
 
 from datetime import UTC
+from functools import partial
 
 import dagster as dg
 
@@ -26,30 +27,27 @@ SILENCE_CRON = "7 * * * *"
 DOUBLES_CRON = "47 * * * *"
 """Hourly, half an hour from the job `quality`, with which it shares a slot."""
 
+# Running from the start: a promise that nobody holds is none.
+_schedule = partial(
+    dg.schedule, execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
+)
 
-@dg.schedule(
+
+@_schedule(
     job_name=QUALITY_JOB_NAME,
     cron_schedule=QUALITY_CRON,
-    execution_timezone="UTC",
-    # A promise that nobody holds is none; where the extra is missing the tick says so.
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Holds all that is published to its promises, hourly, apart from the ingest runs.",
 )
 def quality_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Ask for one run, unless one is still under way or the extra is not installed."""
+    """Ask for one run, unless one is still under way or the extra is missing; the tick says so."""
     if not is_installed():
         return dg.SkipReason("Not installed: pip install 'opsmeter-pipeline[quality]'.")
-    under_way = runs_under_way(context.instance, QUALITY_JOB_NAME)
-    if under_way:
-        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
-    return dg.RunRequest()
+    return _one_at_a_time(context, QUALITY_JOB_NAME)
 
 
-@dg.schedule(
+@_schedule(
     job_name=DRIVERS_JOB_NAME,
     cron_schedule=DRIVERS_CRON,
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Explains yesterday's and the last week's cost, daily, apart from the ingest runs.",
 )
 def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -58,28 +56,30 @@ def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(partition_key=day.isoformat())
 
 
-@dg.schedule(
+@_schedule(
     job_name=DOUBLES_JOB_NAME,
     cron_schedule=DOUBLES_CRON,
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Looks hourly for calls that two layers reported under two ids.",
 )
 def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run, unless one is still under way."""
-    under_way = runs_under_way(context.instance, DOUBLES_JOB_NAME)
-    if under_way:
-        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
-    return dg.RunRequest()
+    return _one_at_a_time(context, DOUBLES_JOB_NAME)
 
 
-@dg.schedule(
+@_schedule(
     job_name=SILENCE_JOB_NAME,
     cron_schedule=SILENCE_CRON,
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Looks hourly whether a producer is silent; when all are, no ingest run does.",
 )
 def silence_schedule() -> dg.RunRequest:
     """Ask for one run."""
+    return dg.RunRequest()
+
+
+def _one_at_a_time(
+    context: dg.ScheduleEvaluationContext, job_name: str
+) -> dg.RunRequest | dg.SkipReason:
+    under_way = runs_under_way(context.instance, job_name)
+    if under_way:
+        return dg.SkipReason(f"Run {under_way[0].run_id} is still under way.")
     return dg.RunRequest()

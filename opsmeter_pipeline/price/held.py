@@ -5,21 +5,14 @@ was given; whether these are right is what the rule doubts. Add a reason here wh
 estimated for another one. Nothing here is ever added to a cost.
 """
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
+from opsmeter_pipeline.model.wire import PARTS_OF
 from opsmeter_pipeline.price.arithmetic import NAMES, price_events
 
 NO_MODEL = "no_model"
 NO_TOKENS = "no_tokens"
-_PARTS: tuple[tuple[Sequence[str], str], ...] = (
-    (("cache_read_tokens", "cache_write_tokens"), "input_tokens"),
-    (("cache_write_1h_tokens",), "cache_write_tokens"),
-    (("input_audio_tokens", "input_image_tokens"), "input_tokens"),
-    (("reasoning_tokens", "output_audio_tokens"), "output_tokens"),
-)
 
 
 def estimate_refused(refused: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +49,7 @@ def estimate_refused(refused: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame
 def _to_usage(refused: pl.DataFrame) -> pl.DataFrame:
     """Return lines as `price_events` takes events: parts within their whole, a time for each."""
     usage = refused.with_columns(pl.col(*NAMES, "service_tier").cast(pl.Categorical))
-    for parts, whole in _PARTS:
+    for parts, whole in PARTS_OF:
         fits = sum((pl.col(part).fill_null(0) for part in parts), start=pl.lit(0)) <= pl.col(whole)
         usage = usage.with_columns(pl.when(fits).then(part).alias(part) for part in parts)
     return usage.with_columns(

@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any, cast
 
 from opsmeter_pipeline.model.errors import OwnPricesError
+from opsmeter_pipeline.price.own_names import Name, key_of
 from opsmeter_pipeline.price.own_values import (
     CLASS_KEYS,
     TableReader,
@@ -27,7 +28,6 @@ from opsmeter_pipeline.price.own_values import (
     read_service_tier,
     refuse,
 )
-from opsmeter_pipeline.price.spelling import provider_id_of, spelling_of
 
 PRICE_KEYS = (
     *("provider", "model", "valid_from", "valid_to", "environment", "tenant", "service_tier"),
@@ -38,8 +38,6 @@ ALIAS_KEYS = ("provider", "model", "means_provider", "means_model")
 
 FindShape = Callable[[str], str | None]
 """Names the shape in which an identifier is raw, or None; see `contract.identifiers`."""
-Name = tuple[str, str]
-"""A provider and a model, spelled as the catalogue compares them."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def _judge(price: OwnPrice) -> Iterator[str]:
 def _read_name(reader: TableReader, provider_key: str, model_key: str) -> Name:
     provider = reader.need(provider_key, read_name) or ""
     model = reader.need(model_key, read_name) or ""
-    return provider_id_of(provider), spelling_of(model, provider=provider)
+    return key_of((provider, model))
 
 
 def _read_classes(reader: TableReader) -> dict[str, Decimal]:

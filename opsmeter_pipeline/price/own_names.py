@@ -5,7 +5,8 @@ is spelled, or the catalogue's model that the name was matched to, at the provid
 So a contract with one provider never prices calls to another one that borrows its price list.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from opsmeter_pipeline.price.cards import NAMES
 from opsmeter_pipeline.price.spelling import clean, provider_id_of, spelling_of
 
 Name = tuple[str, str]
+"""A provider and a model."""
 _TO_CATALOGUE = "alias"
 _TO_OWN, _OWN_NAME, _OWN_MODEL = "own_alias", "own_name", "own_model"
 OWN_RULES = (_TO_OWN, _OWN_NAME, _OWN_MODEL)
@@ -33,6 +35,43 @@ def key_of(name: Name) -> Name:
 def name_meant(name: Name, aliases: Mapping[Name, Name]) -> Name:
     """Return the name to ask the catalogue for: what an alias means, else the name itself."""
     return aliases.get(key_of(name), name)
+
+
+class Matched(NamedTuple):
+    """What names are matched to: rows of `model_resolutions`.
+
+    Attributes:
+        answers: the catalogue's answer for each name, or for what it means.
+        own: the names that the user's file knows, by `resolve_own`.
+    """
+
+    answers: pl.DataFrame
+    own: pl.DataFrame
+
+
+def match_names(
+    names: pl.DataFrame,
+    ask: Callable[[pl.DataFrame], pl.DataFrame],
+    *,
+    own: Collection[Name],
+    aliases: Mapping[Name, Name],
+    version: str,
+) -> Matched:
+    """Return what the catalogue and the user's file say of each name.
+
+    Args:
+        names: `provider` and `model` as callers send them, each pair once.
+        ask: returns the catalogue's rows of `model_resolutions` for names.
+        own: the providers and models the file has entries for.
+        aliases: what each alias means.
+        version: the file's version.
+    """
+    meant = sorted(
+        {name_meant((provider, model), aliases) for provider, model in names.iter_rows()}
+    )
+    asked = ask(pl.DataFrame(meant, schema=dict.fromkeys(NAMES, pl.String), orient="row"))
+    answers = answer_names(names, asked, aliases=aliases)
+    return Matched(answers, resolve_own(answers, own=own, aliases=aliases, version=version))
 
 
 def resolve_own(

@@ -7,6 +7,7 @@ columns and return places and sums, never values of a line.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from opsmeter_pipeline.model.sql import PRODUCTION
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     BATCH_TABLES,
@@ -103,13 +104,12 @@ def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) 
     )
 
 
-_PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 _DAY_MEASURES = {
     **{
-        f"change_{name}": f"sum({name}) FILTER ({_PRODUCTION})"
+        f"change_{name}": f"sum({name}) FILTER ({PRODUCTION})"
         for name in ("requests", "attempts", "input_tokens", "output_tokens", "cost_usd")
     },
-    "change_left_out_cost_usd": f"sum(cost_usd) FILTER (NOT ({_PRODUCTION}))",
+    "change_left_out_cost_usd": f"sum(cost_usd) FILTER (NOT ({PRODUCTION}))",
 }
 _CHANGES_ADD_UP = _agrees(
     "All changes of a batch's part of a day add up to what it holds now.",

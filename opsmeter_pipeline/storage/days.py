@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import polars as pl
 
+from opsmeter_pipeline.model.sql import OF_EVENT, PRODUCTION
 from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY
 from opsmeter_pipeline.model.zones import Span, local_date, span_days
 from opsmeter_pipeline.storage.lake import Lake, fetch
@@ -23,35 +24,28 @@ MEASURES = ("requests", "attempts", "cost_usd", "unpriced_attempts", "input_toke
 """What is summed of a day, in order."""
 SHOWN_DAYS = 30
 """How many days are shown if none are asked for."""
-_PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 _SCHEMA = {"hour_at": ATTRIBUTION_HOURLY.schema["hour_at"], "day": pl.Date(),
            **{name: ATTRIBUTION_HOURLY.schema[name] for name in MEASURES}}  # fmt: skip
 _KINDS = {name: "DECIMAL(38,18)" if name == "cost_usd" else "BIGINT" for name in MEASURES}
-_OF_EVENTS = {
-    "requests": "count(*) FILTER (is_first_attempt)",
-    "attempts": "count(*)",
-    "unpriced_attempts": "count(*) FILTER (cost_usd IS NULL)",
-}
 _HOURS = f"""
     SELECT hour_at, {", ".join(f"sum({n})::{kind} AS {n}" for n, kind in _KINDS.items())}
-    FROM attribution_hourly WHERE {_PRODUCTION} AND hour_at >= $1 AND hour_at < $2 GROUP BY hour_at
+    FROM attribution_hourly WHERE {PRODUCTION} AND hour_at >= $1 AND hour_at < $2 GROUP BY hour_at
 """
 _HOUR = "(epoch_us({}) + 62135596800000000) // 3600000000"
 """The number of an instant's UTC hour, from year 1 on: a plain number joins quickest."""
+_SUMMED = ", ".join(
+    f"coalesce(sum({OF_EVENT.get(name, name)}), 0)::{kind} AS {name}"
+    for name, kind in _KINDS.items()
+)
 _SPANS = f"""
-    SELECT nth, {
-    ", ".join(
-        f"coalesce({_OF_EVENTS.get(n, f'sum({n})')}, 0)::{kind} AS {n}"
-        for n, kind in _KINDS.items()
-    )
-}
+    SELECT nth, {_SUMMED}
     FROM events JOIN (VALUES {{}}) spans(nth, span_start, span_end)
         ON {_HOUR.format("occurred_at")} = {_HOUR.format("span_start")}
         AND occurred_at >= span_start AND occurred_at < span_end
-    WHERE {_PRODUCTION} AND occurred_at >= $1 AND occurred_at < $2 GROUP BY nth
+    WHERE {PRODUCTION} AND occurred_at >= $1 AND occurred_at < $2 GROUP BY nth
 """
-_LAST_EVENT = f"SELECT max(occurred_at) FROM events WHERE {_PRODUCTION} AND occurred_at >= $1"
-_LAST_HOUR = f"SELECT max(hour_at) FROM attribution_hourly WHERE {_PRODUCTION}"
+_LAST_EVENT = f"SELECT max(occurred_at) FROM events WHERE {PRODUCTION} AND occurred_at >= $1"
+_LAST_HOUR = f"SELECT max(hour_at) FROM attribution_hourly WHERE {PRODUCTION}"
 
 
 def read_days(

@@ -15,6 +15,7 @@ import polars as pl
 from opsmeter_pipeline.drivers import Compared
 from opsmeter_pipeline.drivers.factors import MEASURES
 from opsmeter_pipeline.drivers.windows import Comparison
+from opsmeter_pipeline.model.sql import OF_EVENT
 from opsmeter_pipeline.model.tables import COST_DRIVERS
 from opsmeter_pipeline.storage.lake import Lake, fetch
 
@@ -26,13 +27,6 @@ _PLACES = {
     "tenant_id": ("''", "tenant_id"),
 }
 """Of each dimension of the groups, what its values stand within, and the value."""
-_COUNTED = {
-    "requests": "is_first_attempt::BIGINT",
-    "attempts": "1",
-    "failures": "(outcome NOT IN ('success', 'unknown'))::BIGINT",
-    "unpriced_attempts": "(cost_usd IS NULL)::BIGINT",
-}
-"""How one event counts in the cubes' measures; any other is the event's own."""
 _TIER = "environment = $environment AND data_mode = $data_mode"
 _PRICES = """
     SELECT provider, model, token_class, arg_max(price_usd_per_unit, (p.loaded_at, priority))
@@ -169,7 +163,7 @@ def _read_users(con: duckdb.DuckDBPyConnection, one: Comparison) -> pl.DataFrame
         for start, end, (first, last) in zip(starts, ends, whole, strict=True)
         for a, b in _part_days(start, end, first=first, last=last)
     ]
-    counted = ", ".join(f"{_COUNTED.get(name, name)} AS {name}" for name in MEASURES)
+    counted = ", ".join(f"{OF_EVENT.get(name, name)} AS {name}" for name in MEASURES)
     events = f"""
         UNION ALL SELECT tenant_id, user_id, occurred_at >= $start AS is_window, {counted}
         FROM events WHERE {_TIER} AND ({" OR ".join(f"({part})" for part in hours)})

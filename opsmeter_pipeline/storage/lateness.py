@@ -11,13 +11,13 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.lateness import end_of
+from opsmeter_pipeline.model.sql import PRODUCTION
 from opsmeter_pipeline.model.tables import DAY_CHANGES
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.storage.lake import Lake, fetch, quote, sql_type
 
 _FIELDS = ", ".join(Watermark.__annotations__)
 _NEWEST = f"SELECT {_FIELDS} FROM watermarks ORDER BY number DESC LIMIT 1"
-_IS_PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
 _CHANGES = [name for name in DAY_CHANGES.schema if name.startswith("change_")]
 _DAY_END = end_of("c.day")
 
@@ -110,7 +110,7 @@ def _sum(name: str) -> str:
     """Return the sum that a change is of: of production, or of what is left out of it."""
     measure = name.removeprefix("change_")
     plain = measure.removeprefix("left_out_")
-    of = _IS_PRODUCTION if plain == measure else f"NOT ({_IS_PRODUCTION})"
+    of = PRODUCTION if plain == measure else f"NOT ({PRODUCTION})"
     kind = "DECIMAL(38,18)" if name.endswith("_usd") else "BIGINT"
     return f"coalesce(sum({plain}) FILTER ({of}), 0)::{kind}"
 

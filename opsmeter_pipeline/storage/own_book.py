@@ -11,6 +11,7 @@ from pathlib import Path
 from opsmeter_pipeline.contract.identifiers import find_shape
 from opsmeter_pipeline.model.errors import OwnPricesError
 from opsmeter_pipeline.price.own import OwnPrices, parse_prices
+from opsmeter_pipeline.settings import Settings
 
 _DIGITS = 12
 
@@ -33,6 +34,15 @@ class OwnBook:
     def version(self) -> str:
         """The first digits of the SHA-256."""
         return self.sha256[:_DIGITS]
+
+
+def open_own_book(settings: Settings) -> OwnBook:
+    """Return the prices in the file of a home; one that a setting names must be there.
+
+    Raises:
+        OwnPricesError: it cannot be read or used; the text says why and what to do.
+    """
+    return read_own_book(settings.prices_file, is_required=bool(settings.prices))
 
 
 def read_own_book(path: Path, *, is_required: bool) -> OwnBook:

@@ -15,7 +15,7 @@ from opsmeter_pipeline.model.tables import EVENTS, PRICE_CATALOGUE
 from opsmeter_pipeline.price import NAMES, price_events
 from opsmeter_pipeline.price.cards import CLASSES, choose_cards
 from opsmeter_pipeline.price.in_force import join_cards
-from opsmeter_pipeline.price.own_names import Name, answer_names, key_of, name_meant, resolve_own
+from opsmeter_pipeline.price.own_names import key_of, name_meant
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
@@ -25,6 +25,7 @@ from opsmeter_pipeline.storage.price_versions import (
     Listed,
     Sources,
     list_own,
+    list_package,
     read_version,
 )
 
@@ -78,8 +79,7 @@ class PricesKnown:
 def find_known(lake: Lake, log: PriceLog, sources: Sources, *, now: datetime) -> PricesKnown:
     """Return the lists in force by a log; where it has none, what is installed now."""
     if log.in_force(PACKAGE) is None:
-        book = sources.book
-        package = Listed(book.version, book.catalogue(now=now), {})
+        package = list_package(sources.book, now=now)
         return PricesKnown(log, package, list_own(sources.own, now=now))
     package, own = (read_version(lake, one, log.in_force(one)) for one in (PACKAGE, OWN_SOURCE))
     return PricesKnown(log, package, own)
@@ -108,8 +108,10 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
     `charges` is empty and `unpriced_reason` says why if the request has no price.
     """
     own, name = known.own, (request.provider, request.model)
-    answers = _answer(name, sources, own, now=request.at)
-    mine = resolve_own(answers, own=own.names, aliases=own.aliases, version=own.version)
+    frame = pl.DataFrame([name], schema=dict.fromkeys(NAMES, pl.String), orient="row")
+    answers, mine = own.match(
+        frame, lambda asked: sources.book.resolve(asked.iter_rows(), now=request.at)
+    )
     cards = join_cards(known.package.prices, answers, own.prices, mine)
     event = _event_of(request)
     chosen = cards[choose_cards(event, cards)].row(0, named=True)
@@ -131,12 +133,6 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
         "rows": rows.select(_SHOWN).to_dicts(),
         "other_rows": _others(rows, known, answers, mine),
     }
-
-
-def _answer(name: Name, sources: Sources, own: Listed, *, now: datetime) -> pl.DataFrame:
-    told = sources.book.resolve([name_meant(name, own.aliases)], now=now)
-    frame = pl.DataFrame([name], schema=dict.fromkeys(NAMES, pl.String), orient="row")
-    return answer_names(frame, told, aliases=own.aliases)
 
 
 def _event_of(request: Request) -> pl.DataFrame:

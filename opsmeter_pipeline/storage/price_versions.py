@@ -5,16 +5,18 @@ from zero, and takes none away; else it waits for `opsmeter prices accept` (ADR 
 first load of a home has nothing before it and needs no acceptance.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
 import polars as pl
 
+from opsmeter_pipeline.model.clock import FIRST_INSTANT
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_ALIASES, PRICE_CATALOGUE
 from opsmeter_pipeline.price.cards import NAMES
 from opsmeter_pipeline.price.in_force import join_cards
 from opsmeter_pipeline.price.moves import find_moves
-from opsmeter_pipeline.price.own_names import Name, answer_names, name_meant, resolve_own
+from opsmeter_pipeline.price.own_names import Matched, Name, match_names, resolve_own
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE, to_alias_rows, to_catalogue_rows
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.own_book import OwnBook
@@ -54,6 +56,10 @@ class Listed(NamedTuple):
     def names(self) -> set[Name]:
         """The providers and models it prices."""
         return set(self.prices.select("provider_id", "model_id").iter_rows())
+
+    def match(self, names: pl.DataFrame, ask: Callable[[pl.DataFrame], pl.DataFrame]) -> Matched:
+        """Return what names are matched to where this is the user's file; see `match_names`."""
+        return match_names(names, ask, own=self.names, aliases=self.aliases, version=self.version)
 
 
 NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {})
@@ -187,13 +193,9 @@ def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -
 
 def cards_of(names: set[Name], book: PriceBook, package: Listed, own: Listed) -> pl.DataFrame:
     """Return the cards of these names by one version of the package and one of the file."""
-    asked = {name_meant(name, own.aliases) for name in names}
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    told = book.resolve(sorted(asked), now=epoch)
     frame = pl.DataFrame(sorted(names), schema=dict.fromkeys(NAMES, pl.String), orient="row")
-    answers = answer_names(frame, told, aliases=own.aliases)
-    mine = resolve_own(answers, own=own.names, aliases=own.aliases, version=own.version)
-    return join_cards(package.prices, answers, own.prices, mine)
+    matched = own.match(frame, lambda asked: book.resolve(asked.iter_rows(), now=FIRST_INSTANT))
+    return join_cards(package.prices, matched.answers, own.prices, matched.own)
 
 
 def _own_answers(names: set[Name]) -> pl.DataFrame:

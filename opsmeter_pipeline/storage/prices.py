@@ -4,7 +4,6 @@ A name is resolved once per version of a source, so the source is not even opene
 Which version prices is decided in `storage.price_versions`.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,13 +11,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
 from opsmeter_pipeline.price.in_force import join_cards
-from opsmeter_pipeline.price.own_names import (
-    OWN_RULES,
-    Name,
-    answer_names,
-    name_meant,
-    resolve_own,
-)
+from opsmeter_pipeline.price.own_names import OWN_RULES
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
@@ -63,24 +56,16 @@ def find_cards(
         names: `provider` and `model` as callers send them, each pair once.
         now: when (UTC).
     """
-    version = log.in_force(OWN_SOURCE)
-    own = read_version(lake, OWN_SOURCE, version)
-    asked = _names_meant(names, own.aliases) if own.aliases else names
-    told = resolve_names(lake, book, staging, names=asked, now=now)
-    answers = answer_names(names, told, aliases=own.aliases) if own.aliases else told
-    mine = MODEL_RESOLUTIONS.empty()
-    if version is not None:
-        mine = resolve_own(answers, own=own.names, aliases=own.aliases, version=version)
-        _keep(lake, staging, mine)
-    prices = read_prices(lake, log.in_force(PACKAGE), resolutions=answers)
-    known = mine.filter(pl.col("rule").is_in(OWN_RULES))
-    unknown = answers.filter(pl.col("model_id").is_null()).join(known, on=_PAIR, how="anti")
-    return NamedCards(join_cards(prices, answers, own.prices, mine), answers, unknown.height)
-
-
-def _names_meant(names: pl.DataFrame, aliases: Mapping[Name, Name]) -> pl.DataFrame:
-    meant = {name_meant((provider, model), aliases) for provider, model in names.iter_rows()}
-    return pl.DataFrame(sorted(meant), schema=dict.fromkeys(_PAIR, pl.String), orient="row")
+    own = read_version(lake, OWN_SOURCE, log.in_force(OWN_SOURCE))
+    matched = own.match(
+        names, lambda asked: resolve_names(lake, book, staging, names=asked, now=now)
+    )
+    _keep(lake, staging, matched.own)
+    prices = read_prices(lake, log.in_force(PACKAGE), resolutions=matched.answers)
+    known = matched.own.filter(pl.col("rule").is_in(OWN_RULES))
+    unknown = matched.answers.filter(pl.col("model_id").is_null()).join(known, on=_PAIR, how="anti")
+    cards = join_cards(prices, matched.answers, own.prices, matched.own)
+    return NamedCards(cards, matched.answers, unknown.height)
 
 
 def resolve_names(

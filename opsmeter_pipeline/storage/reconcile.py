@@ -11,8 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from opsmeter_pipeline.model.errors import StatementFileError
+from opsmeter_pipeline.model.sql import FAILED
 from opsmeter_pipeline.model.statement import COST, MEASURES, Span, start_of
+from opsmeter_pipeline.model.statement_errors import StatementFileError
 from opsmeter_pipeline.price import provider_id_of, spelling_of
 from opsmeter_pipeline.reconcile import Key, Known, Period, Refused, Uncovered, Warehouse
 from opsmeter_pipeline.storage.lake import Lake, fetch
@@ -23,7 +24,7 @@ _CHOSEN = """
     {at} >= $1::TIMESTAMPTZ AND {at} < $2::TIMESTAMPTZ
     AND (environment = $3 OR $3 IS NULL) AND (data_mode = $4 OR $4 IS NULL)
 """
-_UNBILLED = "attempt_inferred OR outcome NOT IN ('success', 'unknown')"
+_UNBILLED = f"attempt_inferred OR {FAILED}"
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _SUM_TOKENS = ", ".join(f"sum({name}) AS {name}" for name in _TOKENS)
 _CUBE = f"""

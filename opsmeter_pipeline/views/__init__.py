@@ -7,8 +7,8 @@ after `publish`; the page and `opsmeter query` read them.
 
 from opsmeter_pipeline.views.costs import COST_VIEWS
 from opsmeter_pipeline.views.producers import PRODUCER_VIEWS
-from opsmeter_pipeline.views.view import PRODUCTION, View
+from opsmeter_pipeline.views.view import View
 
-__all__ = ["PRODUCTION", "VIEWS", "View"]
+__all__ = ["VIEWS", "View"]
 
 VIEWS: tuple[View, ...] = (*COST_VIEWS, *PRODUCER_VIEWS)

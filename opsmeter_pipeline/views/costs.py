@@ -14,11 +14,12 @@ from opsmeter_pipeline.lateness import (
     tell_state,
 )
 from opsmeter_pipeline.model.columns import count, instant, money, ratio
+from opsmeter_pipeline.model.sql import PRODUCTION
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     USERS_DAILY,
 )
-from opsmeter_pipeline.views.view import PRODUCTION, View
+from opsmeter_pipeline.views.view import View
 
 _MEASURES = (
     *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries"),

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from opsmeter_pipeline.model.columns import Table
 
-PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
-"""What views show, as SQL over rows of events or cubes."""
-
 
 @dataclass(frozen=True)
 class View(Table):

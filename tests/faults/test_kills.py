@@ -19,6 +19,7 @@ import pytest
 from opsmeter_pipeline.storage.lake import DATA
 from tests.pipeline.support import (
     NOON,
+    OF_A_HOME,
     PipelineHome,
     assert_balanced,
     hours,
@@ -31,15 +32,6 @@ from tests.pipeline.support import (
 
 KILLS_A_HOME = 8
 HOMES = int(os.environ.get("FAULT_KILLS", KILLS_A_HOME)) // KILLS_A_HOME
-_PLACES = ("batch_id", "taken_at", "run_id", "visible_at", "replayed_at", "found_at")
-_CLOCKS = (
-    "loaded_at",
-    "resolved_at",
-    "final_at",
-    "landing_lag_minutes",
-    "decided_at",
-    "decided_by",
-)
 
 
 @pytest.fixture
@@ -62,7 +54,7 @@ def _land(home: PipelineHome, *, days: int) -> None:
 
 
 def _tables(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
-    return snapshot(home, without=(*_PLACES, *_CLOCKS))
+    return snapshot(home, without=OF_A_HOME)
 
 
 def _kill_somewhere(process: Popen[str], home: PipelineHome, rng: random.Random) -> None:

@@ -31,7 +31,7 @@ DAY = date(2025, 3, 10)
 """The ingest day of most landed files: long past, so that nothing depends on the clock."""
 NOON = datetime(2025, 3, 10, 12, tzinfo=UTC)
 MAX_RUNS = 25
-_CLOCKS = (
+CLOCKS = (
     "taken_at",
     "visible_at",
     "replayed_at",
@@ -43,6 +43,8 @@ _CLOCKS = (
     "landing_lag_minutes",
 )
 """Columns that say when and by which run; a repetition may differ in them."""
+OF_A_HOME = (*CLOCKS, "batch_id", "decided_at", "decided_by")
+"""Those and what else two homes may differ in that have taken the same."""
 
 
 def payload(request: str = "r1", **fields: object) -> dict[str, object]:
@@ -180,7 +182,7 @@ def without_clocks(
     home: PipelineHome, *, without: Sequence[str] = ()
 ) -> dict[str, list[tuple[str, ...]]]:
     """Return `snapshot` but for the columns that say when and by which run."""
-    return snapshot(home, without=(*_CLOCKS, *without))
+    return snapshot(home, without=(*CLOCKS, *without))
 
 
 def _texts(frame: pl.DataFrame) -> list[tuple[str, ...]]:
