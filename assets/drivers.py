@@ -1,7 +1,7 @@
 """The drivers stage's asset: why a day and a week cost more or less than the ones before."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,7 +10,7 @@ import polars as pl
 from opsmeter_pipeline.drivers import SPIKE_LIMITS, Why, explain_change
 from opsmeter_pipeline.drivers.rows import build_rows, describe_finding, show_factors
 from opsmeter_pipeline.drivers.windows import compare_until
-from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.clock import start_of_day, utc_now
 from opsmeter_pipeline.model.tables import COST_DRIVERS
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import Figure, preview, rows_metadata, table_spec
@@ -36,7 +36,7 @@ def explained_drivers(
     Rows of the same windows are replaced, so a later run tells what late data changed.
     """
     staging, now = home.staging(context.run.run_id), utc_now()
-    end_at = datetime.fromisoformat(context.partition_key).replace(tzinfo=UTC)
+    end_at = start_of_day(date.fromisoformat(context.partition_key))
     whys = {name: _explain(home, end_at, length) for name, length in _LENGTHS.items()}
     rows = pl.concat([build_rows(why, now=now) for why in whys.values()])
     replace_drivers(home.lake, staging.write(COST_DRIVERS.name, rows))

@@ -7,16 +7,16 @@ that a large backlog becomes several batches and memory stays bounded. After it 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from itertools import accumulate
 
-from opsmeter_pipeline.model.clock import LAST_INSTANT, ingest_day
+from opsmeter_pipeline.model.clock import LAST_INSTANT, ingest_day, start_of_day
 from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
 from opsmeter_pipeline.model.watermark import Watermark
 
 FIRST_DAY = date(2020, 1, 1)
 """The first partition. A file with an older modification time is taken as of that day."""
-_FIRST_INSTANT = datetime.combine(FIRST_DAY, time(), UTC)
+_FIRST_INSTANT = start_of_day(FIRST_DAY)
 COMPRESSED_WEIGHT = 8
 """How much more text than its stored bytes a compressed file is assumed to hold."""
 REFUSALS = ("changed", "unsupported", "unreadable", "damaged", "oversized")

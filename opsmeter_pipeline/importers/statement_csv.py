@@ -20,7 +20,8 @@ from opsmeter_pipeline.importers.values import (
     to_count,
     to_usd,
 )
-from opsmeter_pipeline.model.statement import Span, StatementRow, start_of
+from opsmeter_pipeline.model.clock import start_of_day
+from opsmeter_pipeline.model.statement import Span, StatementRow
 from opsmeter_pipeline.model.statement_errors import StatementFormatError, StatementValueError
 
 _NAMES = MappingProxyType(
@@ -85,7 +86,9 @@ def read_csv(text: str, *, provider: str | None, known: Sequence[str]) -> CsvSta
         if "exported_at" in cells:
             made.append(from_rfc3339(cells["exported_at"], f"{place}, exported_at"))
     days = {row.day for row in rows}
-    spans = [Span(start_of(day), start_of(date.fromordinal(day.toordinal() + 1))) for day in days]
+    spans = [
+        Span(start_of_day(day), start_of_day(date.fromordinal(day.toordinal() + 1))) for day in days
+    ]
     return CsvStatement(spans, rows, max(made, default=None))
 
 

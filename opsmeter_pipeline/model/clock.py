@@ -5,7 +5,7 @@ time except `utc_now`, which commands and assets call once and hand on as `now`.
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})?",
@@ -74,6 +74,15 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 def ingest_day(landed_at: datetime) -> date:
     """Return the UTC calendar day of an instant: the day whose partition holds it."""
     return landed_at.astimezone(UTC).date()
+
+
+def start_of_day(day: date) -> datetime:
+    """Return the first instant of a UTC day.
+
+    >>> start_of_day(date(2026, 11, 23)).isoformat()
+    '2026-11-23T00:00:00+00:00'
+    """
+    return datetime.combine(day, time(), UTC)
 
 
 def _offset(text: str) -> timezone:

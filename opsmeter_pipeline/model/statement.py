@@ -6,7 +6,7 @@ something more that the warehouse knows too.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -73,15 +73,6 @@ class Statement:
     spans: tuple[Span, ...]
     exported_at: datetime | None = None
     notes: tuple[str, ...] = ()
-
-
-def start_of(day: date) -> datetime:
-    """Return the first instant of a UTC day.
-
-    >>> start_of(date(2026, 11, 23)).isoformat()
-    '2026-11-23T00:00:00+00:00'
-    """
-    return datetime.combine(day, time(), UTC)
 
 
 def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:

@@ -7,10 +7,11 @@ by `zoneinfo`. Sums over such days stand in `storage.days`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo, available_timezones
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.errors import DayRangeError, UnknownZoneError
 
 MAX_DAYS = 3_660
@@ -66,7 +67,8 @@ def open_zone(name: str) -> ZoneInfo:
 def local_date(instant: datetime, zone: ZoneInfo) -> date:
     """Return the date that a clock in the zone shows at an instant.
 
-    >>> local_date(datetime(2026, 11, 23, 18, 15, tzinfo=UTC), ZoneInfo("Asia/Kathmandu"))
+    >>> evening = start_of_day(date(2026, 11, 23)) + timedelta(hours=18, minutes=15)
+    >>> local_date(evening, ZoneInfo("Asia/Kathmandu"))
     datetime.date(2026, 11, 24)
     """
     return instant.astimezone(zone).date()
@@ -83,8 +85,8 @@ def span_days(zone: ZoneInfo, first: date, last: date) -> list[Span]:
     """
     if not _FIRST <= first <= last <= _LAST or (last - first).days >= MAX_DAYS:
         raise DayRangeError(first, last, MAX_DAYS)
-    start = datetime.combine(first, time(), UTC) - _FARTHEST
-    end = datetime.combine(last, time(), UTC) + _FARTHEST + timedelta(days=1)
+    start = start_of_day(first) - _FARTHEST
+    end = start_of_day(last) + _FARTHEST + timedelta(days=1)
     hours = (start + nth * _HOUR for nth in range((end - start) // _HOUR))
     return [span for hour_at in hours for span in _cut(hour_at, zone) if first <= span.day <= last]
 

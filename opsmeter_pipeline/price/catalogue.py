@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import polars as pl
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.tables import PRICE_CATALOGUE
 
 CLASS_OF_KEY = MappingProxyType(
@@ -205,7 +206,7 @@ def _is_dated(constraint: Any) -> bool:  # noqa: ANN401 - the package's union
 
 def _start_of(constraint: Any) -> datetime | None:  # noqa: ANN401 - the package's union
     day = getattr(constraint, "start_date", None)
-    return datetime.combine(day, time(), UTC) if day else None
+    return start_of_day(day) if day else None
 
 
 def _rows(card: _Card) -> Iterator[dict[str, object]]:

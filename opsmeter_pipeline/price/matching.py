@@ -8,6 +8,7 @@ and not guessed. The rules are described in docs/prices.md; opening the catalogu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from opsmeter_pipeline.price.spelling import (
@@ -68,8 +69,7 @@ class Matcher:
     def resolve(self, provider: str, model: str) -> Resolution:
         """Return what a provider and model, as callers name them, mean in the catalogue."""
         name, told = without_gateways(clean(model)), provider_id_of(provider)
-        ids = {key_of(one.id): cast("str", one.id) for one in self.providers}
-        sellers, told = frozenset(ids.values()), ids.get(key_of(told), told)
+        sellers, told = frozenset(self._by_id), self._id_of_key.get(key_of(told), told)
         named = seller_named_by(name, sellers=sellers)
         if is_gateway(provider):
             makers = [named] if named else self._makers(name)
@@ -83,6 +83,14 @@ class Matcher:
             return _judge(name, [self._find(name, named)])
         return _judge(name, [self._find(name, named), literal], is_contradiction=True)
 
+    @cached_property
+    def _by_id(self) -> dict[str, Any]:
+        return {one.id: one for one in self.providers}
+
+    @cached_property
+    def _id_of_key(self) -> dict[str, str]:
+        return {key_of(one): one for one in self._by_id}
+
     def _makers(self, name: str) -> list[str]:
         """Return the providers that the catalogue knows as makers of a bare name."""
         if "/" in name:
@@ -93,8 +101,8 @@ class Matcher:
 
     def _find(self, name: str, seller: str) -> _Hit | None:
         """Return the first model that a reading of the name matches at a seller."""
-        by_id = {one.id: one for one in self.providers}
-        lists = [by_id[seller], *map(by_id.get, by_id[seller].fallback_model_providers or ())]
+        own = self._by_id[seller]
+        lists = [own, *map(self._by_id.get, own.fallback_model_providers or ())]
         for reading in readings_of(name, seller=seller):
             for owner in filter(None, lists):
                 for model in owner.models:

@@ -6,12 +6,13 @@ shows a tenant's value: it may be a raw identifier.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.wire import ENVIRONMENTS, MAX_COUNT, SERVICE_TIERS
 
 MOST_DECIMALS = 12
@@ -118,7 +119,7 @@ def read_instant(value: object) -> datetime:
             refuse(f"is {value.isoformat()} without an offset; add Z or +hh:mm")
         return value.astimezone(UTC)
     if isinstance(value, date):
-        return datetime.combine(value, time(), UTC)
+        return start_of_day(value)
     refuse(f"is {_show(value)}, no date; write 2026-01-31 or 2026-01-31T12:00:00Z, without quotes")
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.statement import (
     DAY,
     Statement,
     StatementRow,
-    start_of,
 )
 from opsmeter_pipeline.reconcile.parts import PARTS, split_delta
 from opsmeter_pipeline.reconcile.refusals import allot_refused
@@ -122,7 +122,7 @@ def _to_case(
     judged_at: datetime,
 ) -> Case:
     """Return a place's both sides; what an export that speaks for the day leaves out is 0."""
-    end_at = start_of(place.day) + DAY
+    end_at = start_of_day(place.day) + DAY
     silence = (dict.fromkeys(statement.measures, _ZERO), frozenset[str]())
     amounts, names = told or silence
     return Case(
@@ -185,7 +185,7 @@ def _tell_partial_days(statement: Statement, uncovered: Iterable[Uncovered]) -> 
 
 def _hours_told(statement: Statement, day: date) -> int:
     """Return how many hours of a day the export speaks for."""
-    start_at = start_of(day)
+    start_at = start_of_day(day)
     return sum(
         max(0, int((min(span.end_at, start_at + DAY) - max(span.start_at, start_at))
                    .total_seconds()) // 3600)

@@ -5,12 +5,13 @@ judged in the `doubles` stage.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
 import polars as pl
 
 from opsmeter_pipeline.doubles import find_doubles
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.tables import DOUBLE_INSTRUMENTATION
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.tracking.source import name_sources
@@ -130,7 +131,7 @@ def count_pairs(lake: Lake, day: date) -> pl.DataFrame:
     and count of tokens; each event is in one pair at most. `chance_pairs` is the most that were
     found with one reporter's clock shifted by 4, 8 ... 60 seconds either way.
     """
-    starts_at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    starts_at = start_of_day(day)
     files = lake.read("SELECT DISTINCT file FROM ingest_files")["file"]
     sources = name_sources(files)
     span = [starts_at, starts_at + timedelta(days=1), day]

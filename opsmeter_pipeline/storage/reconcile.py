@@ -11,8 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.sql import FAILED
-from opsmeter_pipeline.model.statement import COST, MEASURES, Span, start_of
+from opsmeter_pipeline.model.statement import COST, MEASURES, Span
 from opsmeter_pipeline.model.statement_errors import StatementFileError
 from opsmeter_pipeline.price import provider_id_of, spelling_of
 from opsmeter_pipeline.reconcile import Key, Known, Period, Refused, Uncovered, Warehouse
@@ -143,8 +144,9 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
     Raises:
         WarehouseMissingError: there is no warehouse yet.
     """
-    asked = [start_of(period.start), start_of(period.end), traffic.environment, traffic.data_mode,
-             [span.start_at for span in spans], [span.end_at for span in spans]]  # fmt: skip
+    asked = [start_of_day(period.start), start_of_day(period.end), traffic.environment,
+             traffic.data_mode, [span.start_at for span in spans],
+             [span.end_at for span in spans]]  # fmt: skip
     with lake.connect(read_only=True) as con:
         con.execute("BEGIN")  # one snapshot for all, whatever is published meanwhile
         sums = fetch(con, _CUBE, [*asked, exported_at]).to_dicts()

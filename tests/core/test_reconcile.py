@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsmeter_pipeline.model.clock import start_of_day
 from opsmeter_pipeline.model.statement import (
     MEASURES,
     Span,
     Statement,
     StatementRow,
     merge_spans,
-    start_of,
 )
 from opsmeter_pipeline.reconcile import (
     PARTS,
@@ -74,7 +74,7 @@ def _reconcile(
 ) -> Reconciliation:
     told = {name for row in rows for name in row.told()}
     spans = merge_spans(
-        Span(start_of(DAY + timedelta(days=n)), start_of(DAY + timedelta(days=n + 1)))
+        Span(start_of_day(DAY + timedelta(days=n)), start_of_day(DAY + timedelta(days=n + 1)))
         for n in range(days if covered_days is None else covered_days)
     )
     statement = Statement(
