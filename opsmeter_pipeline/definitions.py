@@ -11,6 +11,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     drivers_job,
     ingest_job,
     quality_job,
+    reprice_job,
     silence_job,
 )
 from opsmeter_pipeline.orchestration.metadata import OWNER
@@ -32,7 +33,7 @@ _ASSETS = dg.map_asset_specs(
 defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
-    jobs=[ingest_job, quality_job, drivers_job, doubles_job, silence_job],
+    jobs=[ingest_job, quality_job, drivers_job, doubles_job, reprice_job, silence_job],
     schedules=[quality_schedule, drivers_schedule, doubles_schedule, silence_schedule],
     sensors=[landing_sensor],
     resources={"home": HomeResource()},

@@ -75,7 +75,9 @@ def find_slices(rows: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:
     """Return published rows of the plan's batches with their `slice_index`."""
     plan = [(index, one.batch_id, one.file) for index, one in enumerate(slices)]
     schema = {"slice_index": pl.UInt32, "batch_id": pl.String, "file": pl.String}
-    return rows.join(pl.DataFrame(plan, schema, orient="row"), on=["batch_id", "file"])
+    kinds = [pl.col(name).cast(rows.schema[name]) for name in ("batch_id", "file")]
+    planned = pl.DataFrame(plan, schema, orient="row").with_columns(kinds)
+    return rows.join(planned, on=["batch_id", "file"])
 
 
 def find_moved(quarantined: pl.DataFrame, events: pl.LazyFrame, *, run_id: str) -> pl.DataFrame:

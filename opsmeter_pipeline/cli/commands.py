@@ -226,6 +226,34 @@ def replay(
 
 
 @app.command()
+def reprice(  # noqa: PLR0913, PLR0917 - an option each
+    context: typer.Context,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First UTC day of event time; else since ever.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last UTC day; else until now.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Only this one, as callers name it.")
+    ] = None,
+    provider: Annotated[str | None, typer.Option("--provider", help="Likewise.")] = None,
+    priced_too: Annotated[  # noqa: FBT002 - typer reads the default
+        bool, typer.Option("--all", help="Also events that have a price; needs --reason.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; it is kept.")] = None,
+    dry_run: Annotated[  # noqa: FBT002
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Price events without a price again, by the prices in force now, and list what changed."""
+    from opsmeter_pipeline.cli.reprice import Asked, reprice_command
+
+    asked = Asked(first, last, provider, model, priced_too, reason, dry_run)
+    reprice_command(asked, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def status(
     context: typer.Context,
     landing: Landing = None,

@@ -22,7 +22,7 @@ def days_command(
         UsageError: there is no such zone, day or warehouse, or the range cannot be read.
     """
     opened = open_zone(zone)
-    asked = [None if text is None else _read_day(text) for text in (first, last)]
+    asked = [None if text is None else read_day(text) for text in (first, last)]
     lake = Lake(load_settings(home=home).warehouse)
     days = read_days(lake, opened, first=asked[0], last=asked[1])
     total = sum_days(days)
@@ -34,7 +34,12 @@ def days_command(
     out.print(escape(f"Days of {zone}; production traffic only."))
 
 
-def _read_day(text: str) -> date:
+def read_day(text: str) -> date:
+    """Return a day as a person writes it, such as 2026-11-23.
+
+    Raises:
+        BadDayError: it is none.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:

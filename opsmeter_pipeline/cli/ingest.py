@@ -49,7 +49,7 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
         watermark = _look(settings)
     lake = open_home(settings).lake
     findings = lake.read(_FINDINGS, [started_at]).to_dicts()
-    _warn_waiting(read_log(lake), home)
+    warn_waiting(read_log(lake), home)
     if as_json:
         print_json(ledger | tell(watermark) | {"findings": findings})
         return
@@ -75,14 +75,15 @@ def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
     with open_instance(settings) as instance:
         for day in _days_waiting(home):
             with err.status(f"taking what landed on {day} ..."):
-                run_id = run_job(instance, home, day, take_new(log_level="CRITICAL"))
+                config = take_new(log_level="CRITICAL")
+                run_id = run_job(instance, home, INGEST_JOB_NAME, config, day=day)
             taken = sum_taken(home, [run_id])
             ledger = {name: value + taken[name] for name, value in ledger.items()}
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return ledger
 
 
-def _warn_waiting(log: PriceLog, home: Path | None) -> None:
+def warn_waiting(log: PriceLog, home: Path | None) -> None:
     """Say on standard error which versions wait, if any do."""
     for one in log.waiting():
         text = (
@@ -132,15 +133,34 @@ def _days_waiting(home: HomeResource) -> Iterator[date]:
 
 
 def run_job(
-    instance: dg.DagsterInstance, home: HomeResource, day: date, config: dg.RunConfig
+    instance: dg.DagsterInstance,
+    home: HomeResource,
+    job: str,
+    config: dg.RunConfig,
+    *,
+    day: date | None = None,
 ) -> str:
-    """Run the job in this process, again if another run overtook it; return the run's id.
+    """Run a job in this process, again if another run overtook it; return the run's id.
+
+    Args:
+        instance: the home's Dagster instance.
+        home: the home.
+        job: which job.
+        config: what it is told.
+        day: its ingest day, if it has one.
 
     Raises:
         RunFailedError: it failed; nothing of it was published.
     """
     for tries_left in reversed(range(_TRIES)):
-        result = _execute(instance, home, day, config)
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            partition_key=day and day.isoformat(),
+            run_config=config,
+            resources={"home": home},
+            tags=owner_tags(),
+            raise_on_error=False,
+        )
         if result.success:
             break
         failed = next((event for event in result.all_events if event.is_step_failure), None)
@@ -150,19 +170,6 @@ def run_job(
             step = (failed.step_key if failed else None) or "the run"
             raise RunFailedError(result.run_id, step, error.message.strip() if error else _SEE_LOG)
     return result.run_id  # pyright: ignore[reportPossiblyUnboundVariable] - there is a first try
-
-
-def _execute(
-    instance: dg.DagsterInstance, home: HomeResource, day: date, config: dg.RunConfig
-) -> dg.ExecuteInProcessResult:
-    return defs.resolve_job_def(INGEST_JOB_NAME).execute_in_process(
-        instance=instance,
-        partition_key=day.isoformat(),
-        run_config=config,
-        resources={"home": home},
-        tags=owner_tags(),
-        raise_on_error=False,
-    )
 
 
 def sum_taken(home: HomeResource, run_ids: Sequence[str]) -> dict[str, int | Decimal]:

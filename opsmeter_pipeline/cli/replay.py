@@ -18,7 +18,7 @@ from opsmeter_pipeline.cli.app import err, out, print_json, print_table
 from opsmeter_pipeline.cli.choice import require_known
 from opsmeter_pipeline.cli.ingest import open_home, run_job, sum_taken
 from opsmeter_pipeline.orchestration.instance import open_instance
-from opsmeter_pipeline.orchestration.jobs import take_batches
+from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_batches
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings, read_claim
 from opsmeter_pipeline.storage.lake import Lake
@@ -121,7 +121,7 @@ def _replay(settings: Settings, home: HomeResource, batches: Batches) -> list[st
         for day, batch_ids in batches.items():
             with err.status(f"replaying what landed on {day} ..."):
                 config = take_batches(batch_ids, log_level="CRITICAL")
-                run_ids.append(run_job(instance, home, day, config))
+                run_ids.append(run_job(instance, home, INGEST_JOB_NAME, config, day=day))
             taken = sum_taken(home, run_ids[-1:])
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
     return run_ids

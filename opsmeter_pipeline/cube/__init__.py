@@ -13,6 +13,7 @@ from opsmeter_pipeline.cube.conservation import (
 )
 from opsmeter_pipeline.cube.sums import (
     LATENCY_BASE,
+    PRICED_MEASURES,
     READS,
     USER_BUCKETS_PER_STEP,
     latency_bucket,
@@ -23,6 +24,7 @@ __all__ = [
     "COMPARED",
     "CONSERVED",
     "LATENCY_BASE",
+    "PRICED_MEASURES",
     "READS",
     "USER_BUCKETS_PER_STEP",
     "judge_dimensions",

@@ -21,6 +21,7 @@ from opsmeter_pipeline.model.tables import (
     EVENTS,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    PRICED,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
 )
@@ -119,3 +120,7 @@ READS = [
     if name in _DIMENSIONS or any(name in sum_.meta.root_names() for sum_ in _MEASURES.values())
 ]
 """The columns of `events` that the sums need."""
+PRICED_MEASURES = tuple(
+    name for name, sum_ in _MEASURES.items() if {*PRICED} & {*sum_.meta.root_names()}
+)
+"""The measures that another price would change."""

@@ -205,6 +205,28 @@ class UnknownFileError(UsageError):
         )
 
 
+class RepriceReasonError(UsageError):
+    """Priced events were to be priced again without a word why."""
+
+    def __init__(self) -> None:
+        """Say how to ask."""
+        super().__init__(
+            "Events that have a price are priced again only with a reason, which is kept: "
+            "--all --reason 'contract rates from October were missing'. See what would change "
+            "first with --dry-run."
+        )
+
+
+class UnknownNameError(UsageError):
+    """No event has such a provider or model."""
+
+    def __init__(self, what: str, name: str, near: Sequence[str]) -> None:
+        """Name it and those that are spelled alike."""
+        listing = 'List them: opsmeter query "SELECT DISTINCT provider, model FROM events".'
+        meant = f"Did you mean {', '.join(near)}?" if near else listing
+        super().__init__(f"No event has the {what} {name!r}. {meant}")
+
+
 class ReplayChoiceError(UsageError):
     """A replay was asked for without saying of what, or with a contradiction."""
 
@@ -290,6 +312,30 @@ class OvertakenError(OpsmeterError):
         super().__init__(
             f"Another run published or replayed {named} in the meantime, with events of the same "
             f"ids. Nothing was written; run again to judge against what is published now."
+        )
+
+
+class RepriceOvertakenError(OpsmeterError):
+    """Batches were replaced or priced again while a reprice was reading them."""
+
+    def __init__(self, batch_ids: Sequence[str]) -> None:
+        """Name the batches."""
+        named = ", ".join(sorted(batch_ids)[:3]) + (" and others" if len(batch_ids) > 3 else "")
+        super().__init__(
+            f"Another run replayed or repriced {named} in the meantime. Nothing of these batches "
+            f"was written; run `opsmeter reprice` again, it goes on where it stopped."
+        )
+
+
+class RepriceSumsError(OpsmeterError):
+    """What is summed of repriced events does not agree with them."""
+
+    def __init__(self, table: str, batch_ids: Sequence[str]) -> None:
+        """Name the table and the batches."""
+        super().__init__(
+            f"{table} would not agree with the repriced events of {', '.join(batch_ids[:3])}. "
+            f"Nothing of these batches was written. Run the job `quality`, and replay the ingest "
+            f"days of the batches it names; if it stays, report this as a bug."
         )
 
 

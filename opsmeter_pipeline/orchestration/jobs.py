@@ -6,7 +6,12 @@ from functools import partial
 
 import dagster as dg
 
-from opsmeter_pipeline.model.tables import COST_DRIVERS, DOUBLE_INSTRUMENTATION, TRACKING_HOURLY
+from opsmeter_pipeline.model.tables import (
+    COST_DRIVERS,
+    DOUBLE_INSTRUMENTATION,
+    RESTATEMENTS,
+    TRACKING_HOURLY,
+)
 from opsmeter_pipeline.quality import describe_checks, name_check
 
 INGEST_JOB_NAME = "ingest"
@@ -14,12 +19,14 @@ QUALITY_JOB_NAME = "quality"
 DRIVERS_JOB_NAME = "drivers"
 SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
+REPRICE_JOB_NAME = "reprice"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
 """One run at a time judges what is published, in the job `quality` or `doubles`; it waits for no
 publisher and no publisher for it."""
 LANDED_SLICES = "landed_slices"
+REPRICED_EVENTS = "repriced_events"
 
 
 class Take(Enum):
@@ -41,20 +48,39 @@ class TakeConfig(dg.Config):
     batches: list[str] | None = None
 
 
+class RepriceConfig(dg.Config):
+    """Which published events are priced again, and why; what is not told is all.
+
+    The days are UTC days of event time, as `2026-11-23`, both included. Events that have a price
+    are left alone unless `priced_too`.
+    """
+
+    first_day: str | None = None
+    last_day: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    priced_too: bool = False
+    reason: str = "prices are known that were not"
+    asked_by: str = "the Dagster UI"
+
+
 def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
     """Return the run configuration of a normal run; the level is of what it prints."""
-    return _configure(TakeConfig(take=Take.NEW), log_level)
+    return _configure(LANDED_SLICES, TakeConfig(take=Take.NEW), log_level)
 
 
 def take_batches(batch_ids: Sequence[str], *, log_level: str = "INFO") -> dg.RunConfig:
     """Return the run configuration of a replay: these batches of the run's day, nothing new."""
-    return _configure(TakeConfig(take=Take.BATCHES, batches=[*batch_ids]), log_level)
+    return _configure(LANDED_SLICES, TakeConfig(take=Take.BATCHES, batches=[*batch_ids]), log_level)
 
 
-def _configure(take: TakeConfig, log_level: str) -> dg.RunConfig:
-    return dg.RunConfig(
-        ops={LANDED_SLICES: take}, loggers={"console": {"config": {"log_level": log_level}}}
-    )
+def reprice_as(config: RepriceConfig, *, log_level: str = "INFO") -> dg.RunConfig:
+    """Return the run configuration of a reprice."""
+    return _configure(REPRICED_EVENTS, config, log_level)
+
+
+def _configure(op: str, config: dg.Config, log_level: str) -> dg.RunConfig:
+    return dg.RunConfig(ops={op: config}, loggers={"console": {"config": {"log_level": log_level}}})
 
 
 _define_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
@@ -64,10 +90,11 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
+_RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 
 ingest_job = _define_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all() - _DRIVERS - _DOUBLES - _QUALITY_CHECKS,
+    selection=dg.AssetSelection.all() - _DRIVERS - _DOUBLES - _RESTATEMENTS - _QUALITY_CHECKS,
     description="Take one batch of landed lines to the tables people read.",
 )
 
@@ -87,6 +114,12 @@ doubles_job = _define_job(
     DOUBLES_JOB_NAME,
     selection=_DOUBLES - _QUALITY_CHECKS,
     description="Look for calls that two layers reported under two ids.",
+)
+
+reprice_job = _define_job(
+    REPRICE_JOB_NAME,
+    selection=_RESTATEMENTS - _QUALITY_CHECKS,
+    description="Price published events again by the prices in force now, because a person asks.",
 )
 
 silence_job = _define_job(

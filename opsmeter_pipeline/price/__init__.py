@@ -8,7 +8,7 @@ companions, far moves found by `moves`. Reading price sources is `storage.price_
 comes `identity`, after it `cube`.
 """
 
-from opsmeter_pipeline.price.arithmetic import price_events
+from opsmeter_pipeline.price.arithmetic import READS, price_events
 from opsmeter_pipeline.price.cards import NAMES, build_cards
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.held import estimate_refused
@@ -17,6 +17,7 @@ from opsmeter_pipeline.price.spelling import provider_id_of, spelling_of
 
 __all__ = [
     "NAMES",
+    "READS",
     "Matcher",
     "Resolution",
     "build_cards",

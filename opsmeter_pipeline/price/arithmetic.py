@@ -11,10 +11,18 @@ from operator import add
 import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
-from opsmeter_pipeline.price.cards import ASKS_FOR_TIER, CLASSES, NAMES, choose_cards
+from opsmeter_pipeline.price.cards import (
+    ASKS_FOR_TIER,
+    CHOSEN_BY,
+    CLASSES,
+    NAMES,
+    choose_cards,
+)
 from opsmeter_pipeline.price.lattice import FLAGS, PARTS, Split, split_counts
 
 _WHOLES = ("input_tokens", "output_tokens")
+READS = (*dict.fromkeys((*CHOSEN_BY, *_WHOLES, *PARTS)),)
+"""The columns of an event that its price depends on."""
 
 
 def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
@@ -24,8 +32,7 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     are listed in docs/prices.md.
 
     Args:
-        events: staged events; the names, the counts, `occurred_at`, `service_tier`,
-            `environment` and `tenant_id` are read.
+        events: staged events, at least the columns `READS`.
         cards: what `build_cards` returned.
     """
     chosen = choose_cards(events, cards)

@@ -58,7 +58,8 @@ _CONDITIONS = (
 _BOUNDS = (*_CONDITIONS[1:5], "environment", "tenant_id", "above_input_tokens")
 _MODEL = ("provider_id", "model_id")
 ASKS_FOR_TIER = (pl.col("service_tier") != "default").fill_null(value=False)
-_CHOSEN_BY = (*NAMES, "occurred_at", "input_tokens", "service_tier", "environment", "tenant_id")
+CHOSEN_BY = (*NAMES, "occurred_at", "input_tokens", "service_tier", "environment", "tenant_id")
+"""The columns of an event that its card depends on."""
 STEPS = pl.List(pl.Struct({"counted": pl.List(pl.String), "above": pl.Int64, "step_usd": MONEY}))
 """A card's marginal tiers: each unit of these classes beyond `above` costs `step_usd` more."""
 
@@ -184,7 +185,7 @@ def choose_cards(events: pl.DataFrame, cards: pl.DataFrame) -> pl.Series:
     rows = is_open.arg_true()
     if plain.height == cards.height:
         return chosen.set(is_open, None)
-    among = _choose_among(events.select(_CHOSEN_BY)[rows].with_columns(row=rows), cards)
+    among = _choose_among(events.select(CHOSEN_BY)[rows].with_columns(row=rows), cards)
     return chosen.set(is_open, None).scatter(among["row"], among["card"])
 
 

@@ -42,7 +42,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tier_scope": ("whole_request", "marginal"),
         "decision": ("taken", "waits", "accepted"),
         "tier_count": ("input_tokens", "class_tokens"),
-        "day_changes.kind": ("live", "backfill", "replay"),
+        "day_changes.kind": ("live", "backfill", "replay", "reprice"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -67,6 +67,15 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
         "day_changes": ("number", "batch_id", "day"),
+        "restatements": (
+            "number",
+            "batch_id",
+            "day",
+            "environment",
+            "data_mode",
+            "provider",
+            "model",
+        ),
         "watermarks": ("number",),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),

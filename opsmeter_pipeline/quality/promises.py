@@ -44,6 +44,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "price_aliases": ("provider_id", "name"),
         "price_versions": ("decision_number", "source"),
         "model_resolutions": ("provider", "model"),
+        "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
     }
 )

@@ -206,6 +206,28 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
             _refers("moved_lines", "ingest_batches"),
             _refers("moved_lines", "ingest_files", "batch_id, file"),
         ),
+        "restatements": (
+            _refers("restatements", "ingest_batches"),
+            promise_query(
+                "balance",
+                "change_cost_usd is cost_usd less former_cost_usd.",
+                query=find_rows("restatements", "change_cost_usd <> cost_usd - former_cost_usd"),
+            ),
+            _agrees(
+                "All changes of a batch's part of a day are those that `day_changes` logged.",
+                keys="batch_id, day",
+                one=_sum(
+                    "restatements", "batch_id; day", {"change_cost_usd": "sum(change_cost_usd)"}
+                ),
+                other=_sum(
+                    "day_changes",
+                    "batch_id; day",
+                    {"change_cost_usd": "sum(change_cost_usd + change_left_out_cost_usd)"},
+                    "kind = 'reprice'",
+                ),
+                measures=("change_cost_usd",),
+            ),
+        ),
         "cost_drivers": (
             promise_query(
                 "balance",

@@ -55,6 +55,12 @@ def read_slices_landed_on(lake: Lake, day: date) -> list[Slice]:
     return _slices(lake, f"WHERE f.ingest_day = ? {order}", [day])
 
 
+def read_batch_slices(lake: Lake, batch_ids: Sequence[str]) -> list[Slice]:
+    """Return the slices of these batches."""
+    condition = "WHERE batch_id IN (SELECT unnest(?)) ORDER BY f.batch_id, f.file, f.byte_start"
+    return _slices(lake, condition, [batch_ids])
+
+
 def read_batches(lake: Lake, batch_ids: Sequence[str]) -> pl.DataFrame:
     """Return the rows of `ingest_batches` with these ids."""
     return lake.read(

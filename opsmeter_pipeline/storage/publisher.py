@@ -20,6 +20,7 @@ from opsmeter_pipeline.model.tables import (
     INGEST_BATCHES,
     INGEST_FILES,
     MOVED_LINES,
+    RESTATEMENTS,
     WATERMARKS,
 )
 from opsmeter_pipeline.model.watermark import Watermark
@@ -129,6 +130,7 @@ def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
             (INGEST_BATCHES, "visible_at"),
             (MOVED_LINES, "moved_at"),
             (DAY_CHANGES, "visible_at"),
+            (RESTATEMENTS, "visible_at"),
         ):
             sql = f"UPDATE {table.name} SET {column} = ? WHERE {column} IS NULL"
             con.execute(sql, [visible_at])

@@ -20,6 +20,8 @@ FUTURE = "future_timestamp"
 _DAY, _MONTH = 24 * 60, 30 * 24 * 60
 _LONGEST = 1_000_000_000
 _MEASURES = ("attempts", "requests", "refused_lines", "cost_usd")
+CLOCK_KEYS = tuple(name for name in CLOCKS_HOURLY.schema if name not in _MEASURES)
+"""What a row of `clocks_hourly` is about."""
 _LAGS = ("sender_lag_minutes", "collector_lag_minutes")
 
 
@@ -95,11 +97,10 @@ def build_clocks(lags: pl.DataFrame, leads: pl.DataFrame, slices: Sequence[Slice
         leads: what `count_leads` made of the quarantine.
         slices: the plan.
     """
-    keys = [name for name in CLOCKS_HOURLY.schema if name not in _MEASURES]
     measures = {name: CLOCKS_HOURLY.schema[name] for name in _MEASURES}
     every = pl.concat([pl.DataFrame(schema=measures), lags, leads], how="diagonal")
-    rows = every.join(_place(slices), on="slice_index").group_by(keys)
-    return CLOCKS_HOURLY.arrange(rows.agg(pl.col(_MEASURES).sum()).sort(keys))
+    rows = every.join(_place(slices), on="slice_index").group_by(CLOCK_KEYS)
+    return CLOCKS_HOURLY.arrange(rows.agg(pl.col(_MEASURES).sum()).sort(CLOCK_KEYS))
 
 
 def _place(slices: Sequence[Slice]) -> pl.DataFrame:

@@ -31,8 +31,9 @@ STAGES = {
     "views",
     "drivers",
     "doubles",
+    "reprice",
 }
-LOOKED = ["double_instrumentation"]
+LOOKED = ["double_instrumentation", "restatements"]
 """Assets that no ingest run makes and that have no ingest day."""
 ASSET_KEYS = [
     "attribution_hourly",
@@ -69,6 +70,7 @@ ASSET_KEYS = [
     "priced_quarantine",
     "prompt_versions",
     "quarantine",
+    "restatements",
     "top_endpoints",
     "top_users",
     "tracking_counts",
@@ -119,6 +121,7 @@ QUALITY_KINDS = {
     "price_versions": "amounts columns grain present values",
     "price_catalogue": "amounts columns grain present values",
     "quarantine": "amounts columns grain present references values",
+    "restatements": "amounts balance columns grain present references values",
     "tracking_hourly": "amounts balance columns grain present references values",
     "users_daily": "amounts balance columns grain present references values",
     "users_latency_daily": "amounts balance columns grain present references values",
@@ -206,7 +209,12 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
 
 def test_the_jobs_hold_every_asset() -> None:
     ingested = set(ASSET_KEYS) - {"cost_drivers", *LOOKED}
-    for job, keys in (("ingest", ingested), ("drivers", {"cost_drivers"}), ("doubles", {*LOOKED})):
+    for job, keys in (
+        ("ingest", ingested),
+        ("drivers", {"cost_drivers"}),
+        ("doubles", {"double_instrumentation"}),
+        ("reprice", {"restatements"}),
+    ):
         layer = defs.resolve_job_def(job).asset_layer
         assert {key.to_user_string() for key in layer.executable_asset_keys} == keys
         assert _checks_of(job) == {check for check in CHECK_KEYS if check[0] in keys}
@@ -273,7 +281,7 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("doubles", "drivers", "ingest", "quality", "silence")
+        *("doubles", "drivers", "ingest", "quality", "reprice", "silence")
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "doubles_schedule",

@@ -13,7 +13,7 @@ from opsmeter_pipeline.model.tables.cubes import (
 )
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
 from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
-from opsmeter_pipeline.model.tables.events import EVENTS, QUARANTINE, REFUSED, TOLD
+from opsmeter_pipeline.model.tables.events import EVENTS, PRICED, QUARANTINE, REFUSED, TOLD
 from opsmeter_pipeline.model.tables.lateness import DAY_CHANGES, LOOKED, WATERMARKS
 from opsmeter_pipeline.model.tables.ledger import (
     INGEST_BATCHES,
@@ -28,6 +28,7 @@ from opsmeter_pipeline.model.tables.prices import (
     PRICE_CATALOGUE,
     PRICE_VERSIONS,
 )
+from opsmeter_pipeline.model.tables.reprice import RESTATEMENTS
 from opsmeter_pipeline.model.tables.tracking import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
@@ -57,11 +58,13 @@ __all__ = [
     "MODEL_RESOLUTIONS",
     "MOVED_LINES",
     "PREVIOUS",
+    "PRICED",
     "PRICE_ALIASES",
     "PRICE_CATALOGUE",
     "PRICE_VERSIONS",
     "QUARANTINE",
     "REFUSED",
+    "RESTATEMENTS",
     "SLICE_SCHEMA",
     "TABLES",
     "TOLD",
@@ -88,5 +91,6 @@ TABLES = (
     PRICE_ALIASES,
     PRICE_VERSIONS,
     MODEL_RESOLUTIONS,
+    RESTATEMENTS,
     COST_DRIVERS,
 )

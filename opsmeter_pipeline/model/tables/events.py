@@ -64,6 +64,8 @@ EVENTS = Table(
         text("unpriced_reason", "Why there is no price; null if priced.", nullable=True),
     ),
 )
+PRICED = ("cost_usd", "price_id", "unpriced_reason")
+"""What pricing writes of an event."""
 
 _REFUSED = "as far as the line tells, else null."
 TOLD = (

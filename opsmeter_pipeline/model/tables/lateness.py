@@ -34,7 +34,11 @@ DAY_CHANGES = Table(
         count("number", "The publish, in the order of commits, from 1."),
         text("batch_id", "The batch whose rows changed."),
         DAY,
-        text("kind", "live (lines taken anew), backfill or replay (a batch run again)."),
+        text(
+            "kind",
+            "live (lines taken anew), backfill or replay (a batch run again), or reprice (its "
+            "events priced again).",
+        ),
         text("run_id", "Dagster run that published it."),
         *_CHANGES,
         instant(
