@@ -9,13 +9,14 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
+from filelock import FileLock, Timeout
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import (
@@ -33,6 +34,9 @@ INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
 TRIES = 12
+TURN = "publisher.lock"
+"""The file that the process holds whose turn it is to write."""
+TURN_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "icu")
@@ -96,17 +100,17 @@ class Lake:
         self.transact(lambda con: self._define(con, views))
 
     def transact(self, write: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
-        """Run a write in one transaction, again from its start while others are committing.
+        """Run a write in one transaction, again from its start if another one came between.
 
-        DuckLake is told not to retry a commit on its own: if anybody committed since our
-        transaction began, ours fails, is rolled back, and `write` is asked again.
+        Writers take turns. DuckLake is told not to retry a commit on its own: if anybody committed
+        since our transaction began, ours fails, is rolled back, and `write` is asked again.
 
         Raises:
             WarehouseBusyError: it did not get through in `TRIES` tries; nothing was written.
         """
         for attempt in range(TRIES):
             try:
-                with self.connect() as con:
+                with self._turn(), self.connect() as con:
                     con.execute("SET ducklake_max_retry_count = 0")
                     con.execute("BEGIN")
                     write(con)
@@ -119,6 +123,22 @@ class Lake:
             pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
         raise WarehouseBusyError(TRIES)
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """Wait for our turn to write, at most `TURN_SECONDS`, and hold it.
+
+        Only a courtesy, so that writers do not collide again and again: what makes a batch count
+        once is the commit. The system ends a killed writer's turn, and one that hangs is not waited
+        for longer.
+        """
+        lock = FileLock(self.folder / TURN, timeout=TURN_SECONDS, mode=0o600)
+        with suppress(Timeout):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
