@@ -68,6 +68,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "field_presence_hourly": ("batch_id", "source", "landed_hour_at", "field"),
         "day_changes": ("number", "batch_id", "day"),
         "watermarks": ("number",),
+        "first_served": ("batch_id",),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),
         "price_versions": ("decision_number",),

@@ -45,6 +45,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "price_versions": ("decision_number", "source"),
         "model_resolutions": ("provider", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
+        "first_served": ("batch_id",),
     }
 )
 """By which columns a row is found again, by table."""

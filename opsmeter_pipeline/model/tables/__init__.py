@@ -28,6 +28,7 @@ from opsmeter_pipeline.model.tables.prices import (
     PRICE_CATALOGUE,
     PRICE_VERSIONS,
 )
+from opsmeter_pipeline.model.tables.served import FIRST_SERVED
 from opsmeter_pipeline.model.tables.tracking import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
@@ -47,6 +48,7 @@ __all__ = [
     "EVENTS",
     "FACTORS",
     "FIELD_PRESENCE_HOURLY",
+    "FIRST_SERVED",
     "INGEST_BATCHES",
     "INGEST_FILES",
     "LANDING_FINDINGS",
@@ -89,4 +91,5 @@ TABLES = (
     PRICE_VERSIONS,
     MODEL_RESOLUTIONS,
     COST_DRIVERS,
+    FIRST_SERVED,
 )
