@@ -162,7 +162,9 @@ def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
     assert node.group_name in STAGES
     assert 1 <= len(node.kinds) <= 3
     assert len(node.description) > 30
-    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (name not in UNPARTITIONED)
+    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (
+        name not in UNPARTITIONED
+    )
 
 
 def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
