@@ -12,7 +12,12 @@ def serve(app: ASGIApp, *, host: str, port: int) -> None:
 
     One process with threads: DuckDB works on several cores by itself.
     """
-    config = uvicorn.Config(
+    uvicorn.Server(configure(app, host=host, port=port)).run()
+
+
+def configure(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
+    """Return how an application is served."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -24,4 +29,3 @@ def serve(app: ASGIApp, *, host: str, port: int) -> None:
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
-    uvicorn.Server(config).run()
