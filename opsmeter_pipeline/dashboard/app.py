@@ -62,6 +62,7 @@ def build_app(
         handlers.close()
 
     app = Starlette(routes=routes, exception_handlers=_list_failures(handlers), lifespan=run)
+    app.router.redirect_slashes = False  # a redirect would name the host of the request
     return Guard(app, host=host, token=token, count=count)
 
 
@@ -88,7 +89,7 @@ def _list_failures(
     def send(request: Request, status: int, text: str) -> Response:
         response = (
             JSONResponse({"error": text}, status)
-            if request.url.path.startswith("/api/")
+            if _path_of(request).startswith("/api/")
             else handlers.render(
                 "error.html", {"title": HTTPStatus(status).phrase, "text": text}, status=status
             )
@@ -102,7 +103,7 @@ def _list_failures(
 
     def miss(request: Request, exc: Exception) -> Response:
         status = exc.status_code if isinstance(exc, HTTPException) else 404
-        response = send(request, status, f"{HTTPStatus(status).phrase}: {request.url.path[:200]}")
+        response = send(request, status, f"{HTTPStatus(status).phrase}: {_path_of(request)[:200]}")
         response.headers.update(getattr(exc, "headers", None) or {})
         return response
 
@@ -111,7 +112,7 @@ def _list_failures(
         return send(request, 503, str(exc))
 
     def fail(request: Request, exc: Exception) -> Response:
-        handlers.report(f"{request.url.path[:200]}: {type(exc).__name__}: {exc}")
+        handlers.report(f"{_path_of(request)[:200]}: {type(exc).__name__}: {exc}")
         return send(request, 500, "This is a bug; the server's own output says more.")
 
     return {
@@ -121,3 +122,8 @@ def _list_failures(
         HTTPException: miss,
         Exception: fail,
     }
+
+
+def _path_of(request: Request) -> str:
+    """Return the path that was asked for; that of `request.url` depends on the Host header."""
+    return request.scope["path"]

@@ -30,8 +30,8 @@ from opsmeter_pipeline.dashboard.parameters import (
     DEFAULT_RANGE,
     RANGE_PARAMETERS,
     RANGES,
-    check_text,
     read_data_mode,
+    read_endpoint,
     read_environment,
     read_hours,
     read_limit,
@@ -88,7 +88,7 @@ class Handlers:
 
     def tell_view(self, request: Request) -> Response:
         """Return one of the four views as JSON."""
-        view = request.url.path.rpartition("/")[2].replace("-", "_")
+        view = request.scope["path"].rpartition("/")[2].replace("-", "_")
         given = _read(request, _ROWS)
         hours, limit = read_hours(given, now=self._now()), read_limit(given)
         answer = self._answers.read([view], hours, limit=limit)
@@ -99,7 +99,7 @@ class Handlers:
         """Return a row per prompt version of one endpoint, in any environment and data mode."""
         given = _read(request, (*_ROWS, "environment", "data_mode", "prompt_version"))
         asked = EndpointQuestion(
-            endpoint_tag=check_text("endpoint", request.path_params["endpoint"]),
+            endpoint_tag=read_endpoint(request.path_params["endpoint"]),
             environment=read_environment(given),
             data_mode=read_data_mode(given),
             prompt_version=given.get("prompt_version"),

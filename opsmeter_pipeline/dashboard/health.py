@@ -35,7 +35,6 @@ def judge_readiness(answer: Answer | None, why: str | None) -> dict[str, Any]:
     needs: dict[str, object] = {
         "warehouse_readable": answer is not None,
         "landing_listed": answer is not None and answer.look is not None,
-        "something_published": answer is not None and answer.published.batches > 0,
     }
     return {"ready": all(needs.values()), **needs, "why": why}
 

@@ -123,6 +123,18 @@ def read_choice(
     return value
 
 
+def read_endpoint(tag: str) -> str:
+    """Return which endpoint is asked for.
+
+    Raises:
+        ParameterError: it is empty or too long.
+    """
+    if not tag:
+        remedy = "Name one after the last slash; calls without one are `(missing)`."
+        raise ParameterError("endpoint", tag, why="it is empty", remedy=remedy)
+    return check_text("endpoint", tag)
+
+
 def read_environment(given: Mapping[str, str]) -> str:
     """Return whose calls are asked for; production's if it is not said."""
     return read_choice(given, "environment", ENVIRONMENTS, default="prod")

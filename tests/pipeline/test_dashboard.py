@@ -255,6 +255,8 @@ def test_a_probe_finds_its_own_event_by_its_prompt_version(client: Client) -> No
         ("/api/v1/nothing", "GET", 404, '{"error":"Not Found: /api/v1/nothing"}'),
         ("/api/v1/overview?rnage=7d", "GET", 400, "There is no parameter 'rnage' here. There are"),
         ("/api/v1/endpoints/a?data_mode=prod", "GET", 400, "Give one of real, test, demo."),
+        ("/api/v1/endpoints/", "GET", 400, "endpoint='': it is empty. Name one after the last"),
+        ("/api/v1/endpoints", "GET", 404, "Not Found"),
         ("/healthz?x=1", "GET", 400, "None can be given here."),
         ("/api/v1/endpoints/" + "x" * 1001, "GET", 400, "Give at most 1000."),
     ],
@@ -331,6 +333,20 @@ def test_a_home_that_cannot_be_read_is_503_with_the_remedy(
             assert "opsmeter_warehouse_readable 0.0" in client.get("/metrics").text
             assert client.get("/healthz").status == 200
     assert not (empty / "warehouse").exists()
+
+
+def test_a_first_served_that_cannot_be_written_costs_no_answer(home: PipelineHome) -> None:
+    """As in a warehouse of an older version, until the next run adds the table."""
+    with home.resource.lake.connect() as con:
+        con.execute("DROP TABLE first_served")
+    with serving(home.settings) as client:
+        for _ in range(2):
+            assert client.get(f"/?{DAY_OF_ALL}").status == 200
+        deadline = time.monotonic() + 20
+        while not (error := client.get("/diagnostics").json["last_error"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert error["what"].startswith("first_served was not written: ")
 
 
 def replace_home(settings: Settings, home: Path) -> Settings:
