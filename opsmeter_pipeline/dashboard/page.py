@@ -4,6 +4,7 @@ Plain texts for the template, which escapes them. Money is shown rounded and car
 value; a null cost reads `unpriced`, never 0.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,8 @@ _LABELS = {
     "user_id": "User", "prompt_version": "Prompt version", "share_of_cost": "Share",
     "cost_per_request_usd": "USD per request", "tokens_per_request": "Tokens per request",
 }  # fmt: skip
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Co", "Cs", "Cn")
+"""Unicode categories of characters that have no shape, or change that of others."""
 _TEXTS = ("day", "state", "endpoint_tag", "tenant_id", "user_id", "prompt_version")
 
 
@@ -118,6 +121,17 @@ def show_money(value: Decimal | None, *, unpriced_attempts: int = 0) -> str:
     return f"at least {text}" if unpriced_attempts else text
 
 
+def show_text(text: str) -> str:
+    r"""Return a name with what cannot be seen in it spelled out, so that two never look alike.
+
+    >>> show_text("chat.reply"), show_text("a\u202egnp.exe"), show_text("a\tb")
+    ('chat.reply', 'a\\u202egnp.exe', 'a\\u0009b')
+    """
+    return "".join(
+        f"\\u{ord(one):04x}" if unicodedata.category(one) in _UNSEEN else one for one in text
+    )
+
+
 def show_instant(at: datetime | None) -> str:
     """Return an instant to the second.
 
@@ -186,7 +200,7 @@ def _mean(column: Column) -> str:
 def _show_cell(row: Mapping[str, Any], name: str, *, is_key: bool) -> Cell:
     value = row[name]
     if name in _TEXTS:
-        return Cell(str(value), is_number=False, is_key=is_key)
+        return Cell(show_text(str(value)), is_number=False, is_key=is_key)
     if name == "cost_usd":
         text = show_money(value, unpriced_attempts=row["unpriced_attempts"])
         return Cell(text, exact="" if value is None else f"{value:f}")
