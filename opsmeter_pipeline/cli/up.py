@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err
 from opsmeter_pipeline.cli.port import require_free_port
-from opsmeter_pipeline.model.errors import DagsterEndedError
+from opsmeter_pipeline.model.errors import DagsterEndedError, PortError
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
 from opsmeter_pipeline.storage.data_docs import INDEX
@@ -44,7 +44,7 @@ def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, in
         ports: `port` and `dashboard_port`; likewise.
 
     Raises:
-        PortError: something else listens on a port; nothing was started.
+        PortError: a port is taken, or given twice; nothing was started.
         DashboardTokenError: a token is set that is too weak.
         DagsterEndedError: Dagster ended by itself. The page is started again instead.
     """
@@ -52,6 +52,9 @@ def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, in
 
     settings = load_settings(home=home, landing=landing, **ports)
     require_token(settings.dashboard_token, host=LOOPBACK)
+    if settings.port == settings.dashboard_port:
+        why = "is asked for twice, for the Dagster UI and for the page"
+        raise PortError(LOOPBACK, settings.port, why=why, options=_PAGE_PORT)
     require_free_port(LOOPBACK, settings.port)
     require_free_port(LOOPBACK, settings.dashboard_port, options=_PAGE_PORT)
     claim_landing(settings)

@@ -14,6 +14,8 @@ from subprocess import Popen
 import dagster as dg
 import pytest
 
+from opsmeter_pipeline.cli.up import up_command
+from opsmeter_pipeline.model.errors import PortError
 from tests.pipeline.search import contents, spellings
 from tests.pipeline.support import (
     DAY,
@@ -155,6 +157,12 @@ def test_a_port_that_is_taken_is_wrong_usage_and_its_holder_is_named(
     assert err.startswith(f"error: Port {up.port} on 127.0.0.1 is taken by process ")
     assert "dagster_webserver" in err
     assert "--port" in err
+    assert not (tmp_path / "home").exists()
+
+
+def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match=r"asked for twice.*--dashboard-port"):
+        up_command(home=tmp_path / "home", landing=None, ports={"port": 9, "dashboard_port": 9})
     assert not (tmp_path / "home").exists()
 
 
