@@ -26,7 +26,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: setup ## make a day of telemetry, run the pipeline, show the answers
 	$(BIN)/opsmeter demo
 
-up: setup ## start the Dagster UI and daemon
+up: setup ## start the Dagster UI, the daemon and the page
 	$(BIN)/opsmeter up
 
 test: setup lint ## everything that must hold; what CI runs

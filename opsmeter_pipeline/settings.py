@@ -21,6 +21,8 @@ from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES, REFUSE, Identifie
 
 _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
+CLAIM = "landing.txt"
+"""File of a home that names its landing."""
 
 
 class Settings(BaseSettings):
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
             totals are final. A day: files of the day before and answers of batch tiers, which
             providers promise within 24 hours, land in it.
         port: where `opsmeter up` serves the Dagster UI, on loopback.
+        dashboard_port: where `opsmeter up` and `opsmeter dashboard` serve the page.
+        dashboard_token: the secret that each request to the page must bear, never shown; needed
+            to serve it on anything but loopback.
         identifiers: what is done with a line whose `tenantId` or `userId` its sender did not hash:
             `refuse` quarantines it, `hash` hashes the identifier with `hash_key`.
         hash_key: the secret of that hash, never shown; another key makes other hashes.
@@ -58,6 +63,8 @@ class Settings(BaseSettings):
     settle_seconds: int = Field(default=300, ge=0)
     lateness_allowance_seconds: int = Field(default=24 * 3600, ge=0, le=366 * 24 * 3600)
     port: int = Field(default=3000, gt=0, lt=65536)
+    dashboard_port: int = Field(default=3001, gt=0, lt=65536)
+    dashboard_token: SecretStr | None = None
     identifiers: Literal["refuse", "hash"] = "refuse"
     hash_key: SecretStr | None = None
     prices: Path | None = None
@@ -159,7 +166,7 @@ def claim_landing(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.landing is None:
         Path(settings.landing_root).mkdir(exist_ok=True)
-    claim = settings.home / "landing.txt"
+    claim = settings.home / CLAIM
     if not claim.exists():
         claim.write_text(settings.landing_root)
     elif claim.read_text() != settings.landing_root:
@@ -169,7 +176,7 @@ def claim_landing(settings: Settings) -> None:
 
 def read_claim(settings: Settings) -> Settings:
     """Return the settings with the landing the home belongs to, unless they name one."""
-    claim = settings.home / "landing.txt"
+    claim = settings.home / CLAIM
     if settings.landing is not None or not claim.exists():
         return settings
     return settings.model_copy(update={"landing": claim.read_text()})

@@ -7,18 +7,15 @@ everything for a person to watch goes to standard error.
 
 import atexit
 import gc
-import json
-import math
 import os
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -27,6 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from opsmeter_pipeline.model.documents import to_json
 from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
 from opsmeter_pipeline.settings import keep_files_private
 
@@ -87,17 +85,7 @@ def _take_back_output(own: tuple[int, int]) -> None:
 
 def print_json(document: object) -> None:
     """Print a document as JSON: decimals as strings, times as ISO 8601, no number as null."""
-    text = json.dumps(_finite(document), default=to_json_value, ensure_ascii=False, indent=2)
-    sys.stdout.write(text + "\n")
-
-
-def to_json_value(value: object) -> object:
-    """Return what JSON shows for a value it has no type for."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return value.isoformat() if isinstance(value, date | time) else str(value)
+    sys.stdout.write(to_json(document) + "\n")
 
 
 def spell_command(home: Path | None) -> str:
@@ -105,18 +93,6 @@ def spell_command(home: Path | None) -> str:
     called = sys.argv[0] if shutil.which("opsmeter") is None else "opsmeter"
     path = os.path.relpath(called) if os.sep in called else called
     return f"{path} --home {shlex.quote(str(home))}" if home else path
-
-
-def _finite(document: object) -> object:
-    """Return the document with infinities and NaN, which JSON does not have, as null."""
-    if isinstance(document, float):
-        return document if math.isfinite(document) else None
-    if isinstance(document, Mapping):
-        members = cast("Mapping[object, object]", document)
-        return {str(name): _finite(value) for name, value in members.items()}
-    if isinstance(document, list | tuple):
-        return [_finite(value) for value in cast("Sequence[object]", document)]
-    return document
 
 
 def print_table(rows: Sequence[Mapping[str, object]], *, title: str = "") -> None:

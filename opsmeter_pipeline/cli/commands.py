@@ -267,15 +267,44 @@ def status(
 
 
 @app.command()
+def dashboard(
+    context: typer.Context,
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to serve on; other than loopback needs a token."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Port of the page; else OPSMETER_DASHBOARD_PORT, else 3001."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing while all is well.")] = False,  # noqa: FBT002
+    landing: Landing = None,
+    home: Home = None,
+) -> None:
+    """Serve the page and its API, until stopped."""
+    from opsmeter_pipeline.cli.dashboard import dashboard_command
+
+    at = home or context.obj
+    dashboard_command(home=at, landing=landing, host=host, port=port, quiet=quiet)
+
+
+@app.command()
 def up(
     context: typer.Context,
     port: Annotated[
         int | None, typer.Option("--port", help="Port of the UI; else OPSMETER_PORT, else 3000.")
     ] = None,
+    dashboard_port: Annotated[
+        int | None,
+        typer.Option(
+            "--dashboard-port", help="Port of the page; else OPSMETER_DASHBOARD_PORT, else 3001."
+        ),
+    ] = None,
     landing: Landing = None,
     home: Home = None,
 ) -> None:
-    """Serve the Dagster UI and take what lands, until stopped."""
+    """Serve the Dagster UI and the page, and take what lands, until stopped."""
     from opsmeter_pipeline.cli.up import up_command
 
-    up_command(home=home or context.obj, landing=landing, port=port)
+    ports = {"port": port, "dashboard_port": dashboard_port}
+    up_command(home=home or context.obj, landing=landing, ports=ports)

@@ -1,7 +1,7 @@
 """Whether a port can be served on, and who has it if not.
 
-Asked before Dagster is started: it would say so in one line among its ticks, and go on without
-the UI.
+Asked before anything is started: Dagster would say so in one line among its ticks, and go on
+without the UI.
 """
 
 import errno
@@ -13,17 +13,32 @@ from opsmeter_pipeline.model.errors import PortError
 _LISTENING = "0A"
 
 
-def require_free_port(host: str, port: int) -> None:
+UI_OPTIONS = "--port or OPSMETER_PORT"
+
+
+def require_free_port(host: str, port: int, *, options: str = UI_OPTIONS) -> None:
     """Return if a server can listen there.
+
+    Args:
+        host: address or name to listen on.
+        port: the port.
+        options: how another port is chosen, for the error.
 
     Raises:
         PortError: it cannot; the text names the process that has the port, where the system tells.
     """
-    with socket.socket() as probe:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as exc:
+        why = f"cannot be used: {exc.strerror}"
+        raise PortError(host, port, why=why, options=options) from exc
+    with socket.socket(family, kind, protocol) as probe:
         # As servers do: connections of one that has just stopped are not in the way.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as exc:
             is_taken = exc.errno == errno.EADDRINUSE
             why = (
@@ -31,7 +46,7 @@ def require_free_port(host: str, port: int) -> None:
                 if is_taken
                 else f"cannot be used: {exc.strerror}"
             )
-            raise PortError(host, port, why) from exc
+            raise PortError(host, port, why=why, options=options) from exc
 
 
 def _find_listener(port: int) -> str:

@@ -4,7 +4,8 @@ import csv
 import sys
 from pathlib import Path
 
-from opsmeter_pipeline.cli.app import print_json, print_table, to_json_value
+from opsmeter_pipeline.cli.app import print_json, print_table
+from opsmeter_pipeline.model.documents import to_json_value
 from opsmeter_pipeline.model.errors import UsageError
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.lake import Lake

@@ -1,17 +1,19 @@
-"""`opsmeter up`: the Dagster UI and daemon on loopback, until stopped."""
+"""`opsmeter up`: the Dagster UI and daemon and the page on loopback, until stopped."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err
 from opsmeter_pipeline.cli.port import require_free_port
-from opsmeter_pipeline.model.errors import DagsterEndedError
+from opsmeter_pipeline.model.errors import DagsterEndedError, PortError
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
 from opsmeter_pipeline.storage.data_docs import INDEX
@@ -20,22 +22,41 @@ LOOPBACK = "127.0.0.1"
 # `dg dev`, which Dagster points to, needs a project folder; an installed package has none.
 _NO_NOTICE = "ignore:Function `dev_command` is superseded:FutureWarning"
 _STARTED = """\
+page        http://{host}:{dashboard_port}
 Dagster UI  http://{host}:{port}  (answers in some seconds)
 landing     {landing}
 home        {home}"""
 _DATA_DOCS = "data docs   {index}"
 _STOPS = "Ctrl+C stops it."
+_PAGE_PORT = "--dashboard-port or OPSMETER_DASHBOARD_PORT"
+_PAGE_ENDED = "[yellow]The page ended with exit code {code} and is started again.[/yellow]"
+_WATCH_SECONDS = 5
+"""How often it is looked whether the page still runs."""
+_PAGE = "import sys; from opsmeter_pipeline.cli import main; sys.argv[0] = 'opsmeter'; main()"
 
 
-def up_command(*, home: Path | None, landing: str | None, port: int | None) -> None:
-    """Start `dagster dev` on this home, and stop it when we are interrupted or terminated.
+def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, int | None]) -> None:
+    """Start `dagster dev` and the page on this home, and stop both when we are told to stop.
+
+    Args:
+        home: the home; None for that of the settings.
+        landing: its landing; likewise.
+        ports: `port` and `dashboard_port`; likewise.
 
     Raises:
-        PortError: something else listens on the port; nothing was started.
-        DagsterEndedError: it ended by itself.
+        PortError: a port is taken, or given twice; nothing was started.
+        DashboardTokenError: a token is set that is too weak.
+        DagsterEndedError: Dagster ended by itself. The page is started again instead.
     """
-    settings = load_settings(home=home, landing=landing, port=port)
+    from opsmeter_pipeline.dashboard.access import require_token
+
+    settings = load_settings(home=home, landing=landing, **ports)
+    require_token(settings.dashboard_token, host=LOOPBACK)
+    if settings.port == settings.dashboard_port:
+        why = "is asked for twice, for the Dagster UI and for the page"
+        raise PortError(LOOPBACK, settings.port, why=why, options=_PAGE_PORT)
     require_free_port(LOOPBACK, settings.port)
+    require_free_port(LOOPBACK, settings.dashboard_port, options=_PAGE_PORT)
     claim_landing(settings)
     open_instance(settings).dispose()
     err.print(escape("\n".join(_describe(settings))), soft_wrap=True)
@@ -43,34 +64,71 @@ def up_command(*, home: Path | None, landing: str | None, port: int | None) -> N
     # an ignored interrupt, and Dagster maps termination to interruption.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    process = _start_dagster(settings)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        return
-    raise DagsterEndedError(code)
+    with _Running(settings) as running, suppress(KeyboardInterrupt):
+        raise DagsterEndedError(running.wait())
+
+
+class _Running:
+    """Dagster and the page; neither is left behind."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dagster = _start_dagster(settings)
+        self._page = _start_page(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self._page, self._dagster):
+            process.terminate()
+        for process in (self._page, self._dagster):
+            process.wait()
+
+    def wait(self) -> int:
+        """Return Dagster's exit code once it has ended; meanwhile keep the page running.
+
+        A page that ended does not stop what takes the data.
+        """
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return self._dagster.wait(_WATCH_SECONDS)
+            code = self._page.poll()
+            if code is not None:
+                err.print(_PAGE_ENDED.format(code=code))
+                self._page = _start_page(self._settings)
 
 
 def _describe(settings: Settings) -> Iterator[str]:
     """Yield the lines that say what is served, and what else there is to look at."""
     yield _STARTED.format(
-        host=LOOPBACK, port=settings.port, landing=settings.landing_root, home=settings.home
-    )
+        host=LOOPBACK, port=settings.port, dashboard_port=settings.dashboard_port,
+        landing=settings.landing_root, home=settings.home,
+    )  # fmt: skip
     index = settings.data_docs / INDEX
     if index.exists():
         yield _DATA_DOCS.format(index=index.as_uri())
     yield _STOPS
 
 
-def _start_dagster(settings: Settings) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
+def _start_page(settings: Settings) -> subprocess.Popen[bytes]:
+    options = ["--quiet", "--host", LOOPBACK, "--port", str(settings.dashboard_port)]
+    command = [sys.executable, "-c", _PAGE, "dashboard", *options]
+    return subprocess.Popen(  # noqa: S603 - our own command
+        command, env=_environment(settings), start_new_session=True
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return os.environ | {
         "OPSMETER_HOME": str(settings.home),
         "OPSMETER_LANDING": settings.landing_root,
         "DAGSTER_HOME": str(settings.dagster),
     }
+
+
+def _start_dagster(settings: Settings) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", _NO_NOTICE, "-m", "dagster", "dev", "--log-level", "warning",
                "-w", str(settings.dagster / "workspace.yaml"),
                "-h", LOOPBACK, "-p", str(settings.port)]  # fmt: skip
-    return subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own command
+    return subprocess.Popen(command, env=_environment(settings), start_new_session=True)  # noqa: S603 - our own command

@@ -108,13 +108,12 @@ class DayRangeError(UsageError):
 
 
 class PortError(UsageError):
-    """The port of the UI cannot be listened on."""
+    """The port of the UI or of the page cannot be listened on."""
 
-    def __init__(self, host: str, port: int, why: str) -> None:
-        """Name the port and what is in the way."""
+    def __init__(self, host: str, port: int, *, why: str, options: str) -> None:
+        """Name the port, what is in the way and how to choose another one."""
         super().__init__(
-            f"Port {port} on {host} {why}. Stop that, or choose another port with --port or "
-            f"OPSMETER_PORT."
+            f"Port {port} on {host} {why}. Stop that, or choose another port with {options}."
         )
 
 

@@ -77,6 +77,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "model",
         ),
         "watermarks": ("number",),
+        "first_served": ("batch_id",),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),
         "price_versions": ("decision_number",),

@@ -46,6 +46,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "model_resolutions": ("provider", "model"),
         "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
+        "first_served": ("batch_id",),
     }
 )
 """By which columns a row is found again, by table."""

@@ -51,6 +51,7 @@ _MEASURES = (
     money("left_out_cost_usd", "Cost of the attempts that are left out."),
 )
 _RANKED = "with production traffic, the costliest first; one without has no row."
+ENDPOINT, PROMPT_VERSION = "endpoint_tag", "endpoint_tag, prompt_version"
 _COUNT, _MONEY = "BIGINT", "DECIMAL(38,18)"
 _SUMS = {
     "requests": _COUNT,
@@ -142,8 +143,9 @@ def _by_day(cube: str) -> str:
     return f"(SELECT *, (hour_at AT TIME ZONE 'UTC')::DATE AS day FROM {cube})"
 
 
-def _overview() -> str:
-    groups = _groups("day", cube=_by_day("attribution_hourly"), histogram=_by_day("latency_hourly"))
+def sum_up_days(cube: str = "attribution_hourly", histogram: str = "latency_hourly") -> str:
+    """Return the query behind `overview`, of these tables or queries in brackets."""
+    groups = _groups("day", cube=_by_day(cube), histogram=_by_day(histogram))
     return f"""
         SELECT day, {tell_state(end_of("day"))} AS state,
             coalesce(changes_after_final, 0) AS changes_after_final, sums.* EXCLUDE (day)
@@ -161,9 +163,19 @@ def _overview_hourly() -> str:
     """
 
 
-def _ranking(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
+def rank_groups(keys: str, *, cube: str = "attribution_hourly",
+                histogram: str = "latency_hourly") -> str:  # fmt: skip
     """Return a query with one row per group that has production traffic, the costliest first."""
-    groups = _groups(keys, cube=cube, histogram=histogram, step=step)
+    return _rank(_groups(keys, cube=cube, histogram=histogram), keys)
+
+
+def rank_users(cube: str = "users_daily", histogram: str = "users_latency_daily") -> str:
+    """Return the query behind `top_users`, of these tables or queries in brackets."""
+    keys = "tenant_id, user_id"
+    return _rank(_groups(keys, cube=cube, histogram=histogram, step=USER_BUCKETS_PER_STEP), keys)
+
+
+def _rank(groups: str, keys: str) -> str:
     return f"{groups} WHERE attempts > 0 ORDER BY cost_usd DESC, {keys}"
 
 
@@ -172,7 +184,7 @@ COST_VIEWS: tuple[View, ...] = (
         "overview",
         "One row per UTC day: cost, requests, tokens, errors, latency, and what is left out.",
         (*USERS_DAILY.pick("day"), STATE, CHANGES_AFTER_FINAL, *_MEASURES),
-        _overview(),
+        sum_up_days(),
         ("attribution_hourly", "latency_hourly", "watermarks", "day_changes"),
     ),
     View(
@@ -193,30 +205,21 @@ COST_VIEWS: tuple[View, ...] = (
         "top_endpoints",
         "One row per endpoint " + _RANKED,
         (*ATTRIBUTION_HOURLY.pick("endpoint_tag"), *_MEASURES),
-        _ranking("endpoint_tag", cube="attribution_hourly", histogram="latency_hourly"),
+        rank_groups(ENDPOINT),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(
         "top_users",
         "One row per tenant and user " + _RANKED,
         (*USERS_DAILY.pick("tenant_id", "user_id"), *_MEASURES),
-        _ranking(
-            "tenant_id, user_id",
-            cube="users_daily",
-            histogram="users_latency_daily",
-            step=USER_BUCKETS_PER_STEP,
-        ),
+        rank_users(),
         ("users_daily", "users_latency_daily"),
     ),
     View(
         "prompt_versions",
         "One row per endpoint and prompt version " + _RANKED,
         (*ATTRIBUTION_HOURLY.pick("endpoint_tag", "prompt_version"), *_MEASURES),
-        _ranking(
-            "endpoint_tag, prompt_version",
-            cube="attribution_hourly",
-            histogram="latency_hourly",
-        ),
+        rank_groups(PROMPT_VERSION),
         ("attribution_hourly", "latency_hourly"),
     ),
     View(

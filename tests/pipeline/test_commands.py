@@ -21,7 +21,7 @@ LOOK_KEYS = {
 }  # fmt: skip
 EMPTY_IN_DEMO = {
     "landing_findings", "moved_lines", "manifests", "price_aliases", "double_instrumentation",
-    "cost_drivers", "late_events",
+    "cost_drivers", "late_events", "first_served",
 }  # fmt: skip
 
 

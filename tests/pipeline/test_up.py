@@ -1,6 +1,7 @@
 """`opsmeter up`: the UI answers, the sensor takes what lands, a backfill replays, and it stops."""
 
 import json
+import os
 import signal
 import socket
 import time
@@ -13,6 +14,8 @@ from subprocess import Popen
 import dagster as dg
 import pytest
 
+from opsmeter_pipeline.cli.up import up_command
+from opsmeter_pipeline.model.errors import PortError
 from tests.pipeline.search import contents, spellings
 from tests.pipeline.support import (
     DAY,
@@ -42,6 +45,11 @@ class Running:
     process: Popen[str]
     home: PipelineHome
     port: int
+    page_port: int
+
+    def see(self, path: str) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}{path}", timeout=10) as page:
+            return json.load(page)
 
     def ask(self, query: str, **variables: object) -> dict:
         request = urllib.request.Request(
@@ -56,14 +64,16 @@ class Running:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Iterator[Running]:
     home = PipelineHome(tmp_path_factory.mktemp("home"), instance)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        port, page_port = one.getsockname()[1], other.getsockname()[1]
     index = home.settings.data_docs / "index.html"
     index.parent.mkdir(parents=True)
     index.touch()
-    process = opsmeter("up", "--port", str(port), home=home.folder)
-    running = Running(process, home, port)
+    ports = ("--port", str(port), "--dashboard-port", str(page_port))
+    process = opsmeter("up", *ports, home=home.folder)
+    running = Running(process, home, port, page_port)
     try:
         _wait_for(lambda: _version(running), seconds=60)
         yield running
@@ -89,6 +99,22 @@ def test_a_file_that_lands_is_taken_within_a_minute(up: Running) -> None:
     assert up.home.ledger("a.jsonl") == (5, 2, 1, 2, 0)
     assert up.home.value("SELECT count(visible_at) FROM ingest_batches") == 1
     assert_balanced(up.home)
+
+
+def test_the_page_beside_it_shows_what_was_taken(up: Running) -> None:
+    told = up.see("/api/v1/overview?range=all")
+    assert told["totals"]["attempts"] == 2
+    assert told["freshness"]["state"] == "fresh"
+    _wait_for(lambda: up.home.value("SELECT count(*) FROM first_served") == 1, seconds=20)
+
+
+def test_a_page_that_ends_is_started_again(up: Running) -> None:
+    (page,) = [
+        pid for pid, command in _processes_of(up.home.folder) if "main() dashboard" in command
+    ]
+    os.kill(page, signal.SIGKILL)
+    _wait_for(lambda: _is_alive(up), seconds=30)
+    assert page not in dict(_processes_of(up.home.folder))
 
 
 def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running) -> None:
@@ -134,20 +160,29 @@ def test_a_port_that_is_taken_is_wrong_usage_and_its_holder_is_named(
     assert not (tmp_path / "home").exists()
 
 
+def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match=r"asked for twice.*--dashboard-port"):
+        up_command(home=tmp_path / "home", landing=None, ports={"port": 9, "dashboard_port": 9})
+    assert not (tmp_path / "home").exists()
+
+
 def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> None:
     """Runs last: the others need the processes. They have made two runs, which print nothing."""
     up.process.send_signal(signal.SIGTERM)
     out, err = up.process.communicate(timeout=60)
     assert up.process.returncode == 0
     assert (out, err.splitlines()) == ("", [
+        f"page        http://127.0.0.1:{up.page_port}",
         f"Dagster UI  http://127.0.0.1:{up.port}  (answers in some seconds)",
         f"landing     {up.home.landing}",
         f"home        {up.home.folder}",
         f"data docs   {up.home.settings.data_docs.as_uri()}/index.html",
         "Ctrl+C stops it.",
+        "The page ended with exit code -9 and is started again.",
     ])  # fmt: skip
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", up.port)) != 0
+    for port in (up.port, up.page_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert _processes_of(up.home.folder) == []
 
 
@@ -186,13 +221,22 @@ def _wait_for(is_so: Callable[[], object], *, seconds: float) -> None:
         time.sleep(0.25)
 
 
-def _processes_of(folder: Path) -> list[str]:
-    """Return the commands of all processes that have this home in their environment."""
+def _is_alive(running: Running) -> bool:
+    try:
+        return running.see("/readyz")["ready"]
+    except OSError:
+        return False
+
+
+def _processes_of(folder: Path) -> list[tuple[int, str]]:
+    """Return id and command of all processes that have this home in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"OPSMETER_HOME={folder}\0".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
+                found.append(
+                    (int(process.name), (process / "cmdline").read_text().replace("\0", " "))
+                )
         except OSError:
             continue
     return found

@@ -29,6 +29,7 @@ from opsmeter_pipeline.model.tables.prices import (
     PRICE_VERSIONS,
 )
 from opsmeter_pipeline.model.tables.reprice import RESTATEMENTS
+from opsmeter_pipeline.model.tables.served import FIRST_SERVED
 from opsmeter_pipeline.model.tables.tracking import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
@@ -48,6 +49,7 @@ __all__ = [
     "EVENTS",
     "FACTORS",
     "FIELD_PRESENCE_HOURLY",
+    "FIRST_SERVED",
     "INGEST_BATCHES",
     "INGEST_FILES",
     "LANDING_FINDINGS",
@@ -93,4 +95,5 @@ TABLES = (
     MODEL_RESOLUTIONS,
     RESTATEMENTS,
     COST_DRIVERS,
+    FIRST_SERVED,
 )
