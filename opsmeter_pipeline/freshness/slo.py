@@ -169,7 +169,7 @@ def allow_late(events: int, target_share: Decimal) -> int:
 def find_percentile(lags: Mapping[int, float], share: Decimal) -> int | None:
     """Return the bin of the lag that this share of events does not exceed; None without events.
 
-    Nearest rank. The exact percentile is in that bin, so this is above it by at most 1 s or 1/59.
+    Nearest rank. The exact percentile is in that bin, so this is above it by at most 1 s or 1/60.
 
     >>> find_percentile({3: 94, 10: 1, 700: 5}, Decimal("0.95"))
     10
@@ -203,7 +203,7 @@ def _judge_state(
     if tally.events < objective.minimum_events:
         return SloState.NO_DATA, f"{tally.events} events, {objective.minimum_events} are needed"
     if tally.late + tally.clock > allowed:
-        return SloState.NO_DATA, f"{told}, and the lag of {tally.clock} is unknown: a clock is wrong"
+        return SloState.NO_DATA, f"{told}; the lag of {tally.clock} is unknown, a clock is wrong"
     return SloState.MET, told
 
 

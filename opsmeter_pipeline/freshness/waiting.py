@@ -17,20 +17,22 @@ class Waiting:
     """Lines of one file, or of one batch whose visible time is not measured, that wait.
 
     Attributes:
-        what: the file or batch.
+        file: the file.
         since: when the oldest of them landed, at the latest (UTC).
         until: when the newest of them landed (UTC); in between as many landed at any time.
         waiting_bytes: stored bytes; 0 for a batch.
         lines: how many, estimated from the bytes of its source's lines.
-        shares: the part of them that each scope, by name, is about.
+        shares: the part of them that each scope, by name, is about; none if they are history.
+        batch_id: the batch that took them, if its visible time is not measured yet.
     """
 
-    what: str
+    file: str
     since: datetime
     until: datetime
     waiting_bytes: int
     lines: float
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    batch_id: str | None = None
 
     def count_late(self, *, now: datetime, limit_seconds: int) -> float:
         """Return how many of the lines have waited longer than the limit."""
@@ -40,6 +42,10 @@ class Waiting:
         if self.until < edge:
             return self.lines
         return self.lines * ((edge - self.since) / (self.until - self.since))
+
+    def mean_lag_seconds(self, *, now: datetime) -> int:
+        """Return how long the lines have waited on the mean, in whole seconds."""
+        return max(int((now - self.since - (self.until - self.since) / 2).total_seconds()), 0)
 
 
 def estimate_lines(waiting_bytes: int, bytes_per_line: float) -> float:
@@ -57,9 +63,7 @@ def count_waiting(
     """Return how many lines of a scope wait, and how many of them are late; both rounded up."""
     every = [(one, one.shares.get(scope, 0.0)) for one in waiting]
     lines = sum(one.lines * share for one, share in every)
-    late = sum(
-        one.count_late(now=now, limit_seconds=limit_seconds) * share for one, share in every
-    )
+    late = sum(one.count_late(now=now, limit_seconds=limit_seconds) * share for one, share in every)
     return _up(lines), _up(late)
 
 

@@ -6,7 +6,7 @@ Whether a promise was kept is judged by the `freshness` stage.
 
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,8 +17,7 @@ def _check_limit(seconds: int) -> int:
     if bin_seconds(seconds) != seconds:
         below = next(one for one in range(seconds, 0, -1) if bin_seconds(one) == one)
         msg = (
-            f"lags are not counted as finely as {seconds} s; "
-            f"use {below} or {bin_seconds(seconds)}"
+            f"lags are not counted as finely as {seconds} s; use {below} or {bin_seconds(seconds)}"
         )
         raise ValueError(msg)
     return seconds
@@ -135,5 +134,5 @@ class Slo(Objective):
         )
 
 
-def _told(override: Override) -> dict[str, object]:
+def _told(override: Override) -> dict[str, Any]:
     return override.model_dump(exclude={"environment", "endpoint"}, exclude_none=True)

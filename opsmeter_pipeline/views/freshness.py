@@ -70,7 +70,7 @@ _FIGURES = (
     *(
         ratio(
             f"p{n}_seconds",
-            f"Lag that {n} % do not exceed, in seconds: above the exact one by at most 1 s or 1/59; "
+            f"Lag that {n} % do not exceed, in seconds: the exact one or up to 1 s or 1/60 more; "
             "null without any.",
         )
         for n in (50, 95, 99)
@@ -106,7 +106,7 @@ FRESHNESS_VIEWS: tuple[View, ...] = (
     ),
     View(
         "batch_stages",
-        "One row per batch, newest first: its way from landing to visible, and where the time went.",
+        "One row per batch, newest first: its way from landing to visible, and where time went.",
         (
             *BATCH_TIMES.pick("batch_id"),
             instant("first_landed_at", "When its first file landed."),

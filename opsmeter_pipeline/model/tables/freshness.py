@@ -37,7 +37,8 @@ BATCH_TIMES = Table(
         instant("validated_at", "When all blocking checks had passed and publishing began."),
         instant(
             "begun_at",
-            "When the publishing transaction began: the snapshot log's time, which is too early.",
+            "When the publishing transaction began, as the snapshot log tells to a millisecond or "
+            "so: before anybody could see the batch.",
         ),
     ),
 )
