@@ -7,6 +7,7 @@ wait in a file nobody knows before it is parsed: that is an estimate, and said t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import floor
 
 UNKNOWN_LINE_BYTES = 400.0
 """What a line takes if no file was ever taken; the README's example line has as many."""
@@ -41,7 +42,7 @@ class Waiting:
             return 0.0
         if self.until < edge:
             return self.lines
-        return self.lines * ((edge - self.since) / (self.until - self.since))
+        return float(floor(self.lines * ((edge - self.since) / (self.until - self.since))))
 
     def mean_lag_seconds(self, *, now: datetime) -> int:
         """Return how long the lines have waited on the mean, in whole seconds."""

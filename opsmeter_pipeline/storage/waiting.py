@@ -7,6 +7,7 @@ per line, and shared out to the objectives as its events of the last days were. 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from opsmeter_pipeline.freshness.counts import HISTORY_AFTER
 from opsmeter_pipeline.freshness.waiting import UNKNOWN_LINE_BYTES, Waiting, estimate_lines
@@ -19,7 +20,8 @@ from opsmeter_pipeline.tracking.source import name_source, name_sources
 
 _KNOWN = timedelta(days=7)
 _BYTES = """
-    SELECT file, sum(byte_end - byte_start)::BIGINT AS bytes, sum(lines)::BIGINT AS lines
+    SELECT file, sum(byte_end - byte_start)::BIGINT AS bytes, sum(lines)::BIGINT AS lines,
+        count(DISTINCT date_trunc('hour', landed_at)) AS hours
     FROM ingest_files WHERE landed_at > ? AND lines > 0 GROUP BY file
 """
 _MIX = """
@@ -31,6 +33,16 @@ _UNMEASURED = """
         f.accepted::DOUBLE AS lines
     FROM ingest_batches b JOIN ingest_files f USING (batch_id) WHERE b.visible_at IS NULL
 """
+
+
+class _Habit(NamedTuple):
+    """What was taken of a source's files: bytes, lines, and in how many hours of a file."""
+
+    bytes: int
+    lines: int
+    hours: int
+
+
 _FIRST_LOOK = "SELECT min_by(looked_at, number) FROM watermarks"
 
 
@@ -44,11 +56,11 @@ def list_waiting(lake: Lake, survey: Survey, *, settings: Settings) -> list[Wait
     """
     left = find_left(survey.measured, (), batch_bytes=settings.batch_bytes)
     since = survey.now - _KNOWN
-    line_bytes = _read_line_bytes(lake, since) if left else {}
+    habits = _read_habits(lake, since) if left else {}
     dated = zip(left, survey.date_left(lake, left), strict=True)
     waiting = [
         *(Waiting(**row) for row in lake.read(_UNMEASURED).iter_rows(named=True)),
-        *(_describe(one, at, line_bytes, now=survey.now) for one, at in dated),
+        *(_describe(one, at, habits, now=survey.now) for one, at in dated),
     ]
     if not waiting:
         return []
@@ -62,25 +74,35 @@ def list_waiting(lake: Lake, survey: Survey, *, settings: Settings) -> list[Wait
 
 
 def _describe(
-    left: Left, since: datetime, line_bytes: Mapping[str, float], *, now: datetime
+    left: Left, bound: datetime, habits: Mapping[str, _Habit], *, now: datetime
 ) -> Waiting:
-    landed = left.candidate.landed
+    """Return what waits of a file.
+
+    It landed when the file was last changed, as its events will be counted once they are visible.
+    What a log gained since it was taken landed since then; its own pace says since about when.
+    """
+    landed, until = left.candidate.landed, min(left.candidate.landed.modified_at, now)
     waiting_bytes = max(landed.size_bytes - left.candidate.byte_start, 0)
-    mean = line_bytes.get(name_source(landed.file), line_bytes.get("", UNKNOWN_LINE_BYTES))
-    lines = estimate_lines(waiting_bytes, mean)
-    return Waiting(landed.file, since, min(landed.modified_at, now), waiting_bytes, lines)
+    habit = habits.get(name_source(landed.file)) or habits.get("") or _Habit(1, 1, 1)
+    is_known = "" in habits
+    line_bytes = habit.bytes / habit.lines if is_known else UNKNOWN_LINE_BYTES
+    lines, since = estimate_lines(waiting_bytes, line_bytes), until
+    if left.is_begun and left.candidate.format == "jsonl":
+        pace = timedelta(hours=lines * habit.hours / habit.lines)
+        since = max(bound, until - pace)
+    return Waiting(landed.file, min(since, until), until, waiting_bytes, lines)
 
 
-def _read_line_bytes(lake: Lake, since: datetime) -> dict[str, float]:
-    """Return the mean stored bytes of a line by source, and of all under an empty name."""
+def _read_habits(lake: Lake, since: datetime) -> dict[str, _Habit]:
+    """Return the habits of each source, and of all together under an empty name."""
     found = lake.read(_BYTES, [since])
-    sums: dict[str, tuple[int, int]] = {}
+    habits: dict[str, _Habit] = {}
     sources = dict(name_sources(found["file"]).iter_rows())
-    for file, size, lines in found.iter_rows():
+    for file, *counts in found.iter_rows():
         for name in ("", sources[file]):
-            known = sums.get(name, (0, 0))
-            sums[name] = (known[0] + size, known[1] + lines)
-    return {name: max(size / lines, 1.0) for name, (size, lines) in sums.items()}
+            known = habits.get(name, _Habit(0, 0, 0))
+            habits[name] = _Habit(*(one + more for one, more in zip(known, counts, strict=True)))
+    return habits
 
 
 def _read_shares(lake: Lake, slo: Slo, since: datetime) -> dict[str, dict[str, float]]:
