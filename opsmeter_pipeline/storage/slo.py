@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import duckdb
+import polars as pl
 
 from opsmeter_pipeline.freshness.slo import (
     WINDOWS,
@@ -31,8 +32,8 @@ from opsmeter_pipeline.storage.waiting import list_waiting
 LAST_HOUR = timedelta(hours=1)
 _LIVE = "kind = 'live' AND data_mode = 'real'"
 _PAIRS = f"""
-    SELECT DISTINCT environment, endpoint_tag FROM freshness_lags
-    WHERE {_LIVE} AND visible_at > ?
+    SELECT environment, endpoint_tag, max(visible_at) AS last_at FROM freshness_lags
+    WHERE {_LIVE} AND visible_at > ? GROUP BY ALL
 """
 _TALLIES = f"""
     WITH pairs AS (
@@ -41,7 +42,7 @@ _TALLIES = f"""
     ), judged AS (
         SELECT nth, events, lag_up_to_seconds > allowed AS is_late,
             CASE WHEN is_late THEN oldest_ingested_at + to_seconds(allowed) ELSE visible_at END
-                AS judged_at
+                AS judged_at, CASE {{windows}} END AS window_seconds
         FROM freshness_lags JOIN pairs USING (environment, endpoint_tag)
         WHERE {_LIVE} AND visible_at > ?
     )
@@ -49,16 +50,13 @@ _TALLIES = f"""
         coalesce(sum(events) FILTER (NOT is_late), 0)::BIGINT AS good,
         coalesce(sum(events) FILTER (is_late), 0)::BIGINT AS late,
         coalesce(sum(events) FILTER (is_late IS NULL), 0)::BIGINT AS clock
-    FROM judged JOIN (SELECT unnest(?::BIGINT[]) AS window_seconds)
-        ON judged_at > ?::TIMESTAMPTZ - to_seconds(window_seconds)
-    GROUP BY nth, window_seconds
+    FROM judged WHERE window_seconds IS NOT NULL GROUP BY nth, window_seconds
 """
 """An event is judged when it was visible, or when it had been late, whichever came first."""
 _HOUR = f"""
     SELECT lag_up_to_seconds AS lag, sum(events)::BIGINT AS events FROM freshness_lags
     WHERE {_LIVE} AND environment = 'prod' AND visible_at > ? AND lag IS NOT NULL GROUP BY lag
 """
-_LAST = f"SELECT max(visible_at) FROM freshness_lags WHERE {_LIVE} AND visible_at > ?"
 
 
 @dataclass(frozen=True)
@@ -121,9 +119,10 @@ def judge_freshness(
     waiting = list_waiting(lake, survey, settings=settings)
     with lake.connect(read_only=True) as con:
         con.execute("BEGIN")  # one snapshot, whatever is published meanwhile
-        tallies = _read_tallies(con, slo, now=now, since=now - window)
-        last_event_at = fetch(con, _LAST, [now - window]).item()
+        pairs = fetch(con, _PAIRS, [now - window])
+        tallies = _read_tallies(con, pairs, slo, now=now)
         lags: dict[int, float] = dict(fetch(con, _HOUR, [now - LAST_HOUR]).iter_rows())
+    last_event_at = max(pairs["last_at"].to_list(), default=None)
     slos = tuple(
         judge_slo(
             scope,
@@ -153,22 +152,28 @@ def judge_freshness(
 
 
 def _read_tallies(
-    con: duckdb.DuckDBPyConnection, slo: Slo, *, now: datetime, since: datetime
+    con: duckdb.DuckDBPyConnection, pairs: pl.DataFrame, slo: Slo, *, now: datetime
 ) -> dict[str, dict[timedelta, Tally]]:
     """Return the tally of each scope, by name, in each window that a judgement needs."""
     scopes = slo.scopes
-    windows = {*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)}
+    windows = sorted({*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)})
     found = [
         (environment, endpoint, scopes.index(scope), scope.objective.limit_seconds)
-        for environment, endpoint in fetch(con, _PAIRS, [since]).iter_rows()
+        for environment, endpoint in pairs.select("environment", "endpoint_tag").iter_rows()
         if (scope := slo.find_scope(environment, endpoint))
     ]
     columns = [list(column) for column in zip(*found, strict=True)] or [[]] * 4
-    lengths = [int(window.total_seconds()) for window in windows]
-    rows = fetch(con, _TALLIES, [*columns, since, lengths, now])
+    whens = (
+        f"WHEN judged_at > TIMESTAMPTZ '{now - window}' THEN {window.total_seconds():.0f}"
+        for window in windows
+    )
+    sql = _TALLIES.format(windows=" ".join(whens))
     tallies = {one.name: dict.fromkeys(windows, Tally()) for one in scopes}
-    for nth, seconds, *counts in rows.iter_rows():
-        tallies[scopes[nth].name][timedelta(seconds=seconds)] = Tally(*counts)
+    for nth, seconds, *counts in fetch(con, sql, [*columns, now - windows[-1]]).iter_rows():
+        # Told is the shortest window an event falls into; it falls into all longer ones too.
+        own = tallies[scopes[nth].name]
+        for window in (one for one in windows if one.total_seconds() >= seconds):
+            own[window] = Tally(*(a + b for a, b in zip(own[window], counts, strict=True)))
     return tallies
 
 

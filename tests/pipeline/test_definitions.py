@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -208,7 +209,8 @@ def test_what_is_told_of_columns_is_the_catalogue_and_what_the_lake_has(table, l
 def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
     parents = {key.to_user_string() for key in _node(view.name).parent_keys}
     assert parents == set(view.reads)
-    named = {table.name for table in TABLES if table.name in view.sql}
+    # Only where rows are read from: `events` is also what some views call their counts.
+    named = set(re.findall(r"(?:FROM|JOIN)\s+(\w+)", view.sql)) & {one.name for one in TABLES}
     assert named == parents
     assert lake.read(f"FROM {view.name}").is_empty()
 
