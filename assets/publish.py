@@ -5,12 +5,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from opsmeter_pipeline.freshness.run import CHECKS, judge_begin, judge_run, tell_lags
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import (
     BATCH_TABLES,
+    BATCH_TIMES,
     CUBES,
     DAY_CHANGES,
     EVENTS,
+    FRESHNESS_LAGS,
     INGEST_BATCHES,
     INGEST_FILES,
     LANDING_FINDINGS,
@@ -21,6 +24,7 @@ from opsmeter_pipeline.model.tables import (
     WATERMARKS,
 )
 from opsmeter_pipeline.model.watermark import Watermark
+from opsmeter_pipeline.orchestration.checks import to_result
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
@@ -35,7 +39,7 @@ from opsmeter_pipeline.storage.ledger import read_batches, read_quarantined
 from opsmeter_pipeline.storage.publisher import Publication, note_visible, publish
 
 _PUBLISHED = (
-    *(*BATCH_TABLES, MOVED_LINES, LANDING_FINDINGS, MANIFESTS),
+    *(*BATCH_TABLES, BATCH_TIMES, MOVED_LINES, LANDING_FINDINGS, MANIFESTS),
     *(DAY_CHANGES, WATERMARKS),
 )
 
@@ -91,6 +95,11 @@ def batch_ledger(
         )
         for table in _PUBLISHED
     ],
+    # Checks of what is in this step's hands anyway; in a step of their own they would cost a read.
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=FRESHNESS_LAGS.name, description=text, blocking=False)
+        for name, text in CHECKS.items()
+    ],
     partitions_def=INGEST_DAYS,
     pool=PUBLISH_POOL,
 )
@@ -106,6 +115,8 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         watermark=next((Watermark(**look) for look in looks), None),
         now=utc_now(),
         standing=staging.folder / "standing",
+        slo=home.settings.slo,
+        scratch=staging.path("freshness_lags"),
         rows={
             EVENTS: staging.parts("priced_events"),
             QUARANTINE: [staging.path("priced_quarantine")],
@@ -119,8 +130,13 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         },
     )
     rows = publish(home.lake, publication)
-    visible_at = note_visible(home.lake, now=utc_now)
+    noted = note_visible(home.lake, publication, now=utc_now)
     staging.delete()
+    rows[FRESHNESS_LAGS.name] = noted.lags.height
     for name, count in rows.items():
-        figures = {"visible_at": visible_at.isoformat()}
-        yield dg.MaterializeResult(name, metadata=rows_metadata(count, figures))
+        figures = tell_lags(noted.lags) if name == FRESHNESS_LAGS.name else {}
+        shown = {"visible_at": noted.visible_at.isoformat(), **figures}
+        yield dg.MaterializeResult(name, metadata=rows_metadata(count, shown))
+    verdicts = (judge_run(noted.lags, slo=publication.slo), judge_begin(noted.times))
+    for name, verdict in zip(CHECKS, verdicts, strict=True):
+        yield to_result(verdict, blocking=False, name=name, asset=FRESHNESS_LAGS.name)

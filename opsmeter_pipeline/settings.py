@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from opsmeter_pipeline.model.errors import HashKeyError, OtherLandingError, SettingsError
 from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES, REFUSE, IdentifierPolicy
+from opsmeter_pipeline.model.objective import Slo
 
 _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
             `refuse` quarantines it, `hash` hashes the identifier with `hash_key`.
         hash_key: the secret of that hash, never shown; another key makes other hashes.
         prices: your own price file, which must exist; `prices.toml` in the home if not set.
+        slo: what freshness is promised, `[slo]` and `[[slo.override]]` in `opsmeter.toml`.
     """
 
     model_config = SettingsConfigDict(
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     identifiers: Literal["refuse", "hash"] = "refuse"
     hash_key: SecretStr | None = None
     prices: Path | None = None
+    slo: Slo = Slo()
 
     @property
     def landing_root(self) -> str:

@@ -1,4 +1,4 @@
-"""`opsmeter status`: how far all that landed is visible now, by the landing's own listing.
+"""`opsmeter status`: how far all that landed is visible now, and how fresh, by the landing itself.
 
 The warehouse knows what the last look knew; this looks again, writes nothing and needs no run.
 """
@@ -9,16 +9,18 @@ from pathlib import Path
 from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, print_json, print_table
+from opsmeter_pipeline.cli.freshness import print_freshness, tell_freshness
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import load_settings, read_claim
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import describe_refused, survey_landing
 
 
 def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> None:
-    """Print the watermark of this moment, and the files that were refused.
+    """Print the watermark of this moment, how freshness stands, and the files that were refused.
 
     Raises:
         UsageError: there is no warehouse or no landing.
@@ -28,14 +30,16 @@ def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
     survey = survey_landing(files, lake, settings=settings, now=utc_now())
     told = tell(survey.watermark(lake, settings))
     refused = describe_refused(survey, lake)
+    freshness = judge_freshness(lake, survey, settings=settings)
     if as_json:
-        print_json(told | {"refused": refused})
+        print_json(told | {"refused": refused, "freshness": tell_freshness(freshness)})
         return
     shown = {
         name: f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else value
         for name, value in told.items()
     }
     print_table([shown], title="how far all that landed is visible (UTC)")
+    print_freshness(freshness)
     for one in refused:
         text = escape(f"{one['file']}: {one['detail']}")
         err.print(f"[yellow]{one['finding']}:[/yellow] {text}", soft_wrap=True)

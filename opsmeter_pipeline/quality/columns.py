@@ -43,6 +43,7 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "decision": ("taken", "waits", "accepted"),
         "tier_count": ("input_tokens", "class_tokens"),
         "day_changes.kind": ("live", "backfill", "replay", "reprice"),
+        "freshness_lags.kind": ("live", "history", "replayed"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -89,6 +90,11 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "collector_lag_minutes",
             "landing_lag_minutes",
         ),
+        "freshness_lags": (
+            *("batch_id", "kind", "ingested_hour_at", "environment", "data_mode", "source"),
+            *("endpoint_tag", "lag_up_to_seconds", "visible_at"),
+        ),
+        "batch_times": ("batch_id",),
         "double_instrumentation": (
             "day",
             "environment",

@@ -34,6 +34,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tracking_hourly": ("batch_id", "landed_hour_at"),
         "field_presence_hourly": ("batch_id", "landed_hour_at"),
         "clocks_hourly": ("batch_id", "landed_hour_at"),
+        "freshness_lags": ("batch_id", "ingested_hour_at"),
+        "batch_times": ("batch_id",),
         "moved_lines": ("batch_id", "file", "line_number"),
         "landing_findings": ("file", "found_at"),
         "manifests": ("file", "read_at"),

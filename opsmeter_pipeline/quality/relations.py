@@ -120,6 +120,11 @@ _CHANGES_ADD_UP = _agrees(
     ),
     measures=tuple(_DAY_MEASURES),
 )
+_ALL_SEEN = (
+    "batch_id IN (SELECT batch_id FROM batch_times) "
+    "AND batch_id NOT IN (SELECT batch_id FROM moved_lines WHERE moved_at IS NULL)"
+)
+"""Batches of which all lags are counted: those from before lags were counted have no times."""
 _ALL_SUMMED = {name: f"sum({name})" for name in _SUMMED}
 _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
     {
@@ -199,6 +204,29 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 one=_sum("tracking_hourly", "batch_id", {"lines": "sum(lines)"}),
                 other=_sum("ingest_batches", "batch_id", {"lines": "sum(lines - blank)"}),
                 measures=("lines",),
+            ),
+        ),
+        "freshness_lags": (
+            _agrees(
+                "events are those of the batch, once it is known when all of them were visible.",
+                keys="batch_id",
+                one=_sum("freshness_lags", "batch_id", {"events": "sum(events)"}, _ALL_SEEN),
+                other=_sum(
+                    "ingest_batches",
+                    "batch_id",
+                    {"events": "sum(accepted)"},
+                    f"visible_at IS NOT NULL AND {_ALL_SEEN}",
+                ),
+                measures=("events",),
+            ),
+        ),
+        "batch_times": (
+            _refers("batch_times", "ingest_batches"),
+            promise_query(
+                "balance",
+                "begun_at is no later than visible_at.",
+                query="SELECT batch_id, begun_at, visible_at FROM batch_times "
+                "JOIN ingest_batches USING (batch_id) WHERE begun_at > visible_at ORDER BY ALL",
             ),
         ),
         "day_changes": (_refers("day_changes", "ingest_batches"), _CHANGES_ADD_UP),

@@ -8,15 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import AlreadyTakenError
+from opsmeter_pipeline.model.objective import Slo
 from opsmeter_pipeline.model.tables import (
     BATCH_TABLES,
+    BATCH_TIMES,
     DAY_CHANGES,
+    EVENTS,
+    FRESHNESS_LAGS,
     INGEST_BATCHES,
     INGEST_FILES,
     MOVED_LINES,
@@ -24,6 +29,7 @@ from opsmeter_pipeline.model.tables import (
     WATERMARKS,
 )
 from opsmeter_pipeline.model.watermark import Watermark
+from opsmeter_pipeline.storage.freshness import Counted, write_lags
 from opsmeter_pipeline.storage.lake import DATA, INLINED_ROWS, Lake, fetch
 from opsmeter_pipeline.storage.lateness import record_changes, record_look, sum_days
 from opsmeter_pipeline.storage.leftovers import delete_unregistered, name_prefix
@@ -42,6 +48,8 @@ class Publication:
         watermark: what is visible of the landing once this is; None if nothing new was looked for.
         now: when it is published (UTC).
         standing: staged Parquet files that say what the batches were judged against.
+        slo: what freshness is promised.
+        scratch: a Parquet file in the staging area to hand rows to the warehouse by.
         rows: staged Parquet files with exactly the columns of their table, by table. Large ones
             are handed over to the lake as they are.
     """
@@ -52,7 +60,23 @@ class Publication:
     watermark: Watermark | None
     now: datetime
     standing: Path
+    slo: Slo
+    scratch: Path
     rows: Mapping[Table, Sequence[Path]]
+
+
+class Noted(NamedTuple):
+    """What is known once batches are visible.
+
+    Attributes:
+        visible_at: the moment that was measured (UTC).
+        lags: rows of `freshness_lags` that were written.
+        times: `batch_id`, `begun_at` and `visible_at` of the batches it was measured for.
+    """
+
+    visible_at: datetime
+    lags: pl.DataFrame
+    times: pl.DataFrame
 
 
 def publish(lake: Lake, publication: Publication) -> dict[str, int]:
@@ -85,6 +109,9 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
             for path in handed_over.get(table, ()):
                 con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
         logged.update(_record_lateness(con, publication, before))
+        logged[BATCH_TIMES.name] = _record_begin(con, publication)
+        if replaced:
+            write_lags(con, replaced, _count_from(lake, publication), is_new=False)
         message = [publication.run_id, ", ".join(publication.batch_ids)]
         con.execute("CALL lake.set_commit_message(?, ?)", message)
 
@@ -117,15 +144,17 @@ def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> N
     lake.transact(lambda con: con.execute(sql, [str(path)]))
 
 
-def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
-    """Write down when batches, moved lines and changes became visible; return that moment.
+def note_visible(lake: Lake, publication: Publication, *, now: Callable[[], datetime]) -> Noted:
+    """Write down when batches, moved lines and changes became visible, and count their lags.
 
     The snapshot log knows only when a transaction began, which flatters; this reads the clock
     after the commit has returned. A batch whose writer died in between gets the next such moment.
     """
     visible_at = now()
+    noted: list[Noted] = []
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
+        new, moved = (fetch(con, sql)["batch_id"].to_list() for sql in (_UNSEEN, _UNSEEN_MOVED))
         for table, column in (
             (INGEST_BATCHES, "visible_at"),
             (MOVED_LINES, "moved_at"),
@@ -134,9 +163,49 @@ def note_visible(lake: Lake, *, now: Callable[[], datetime]) -> datetime:
         ):
             sql = f"UPDATE {table.name} SET {column} = ? WHERE {column} IS NULL"
             con.execute(sql, [visible_at])
+        counted = _count_from(lake, publication)
+        lags = [write_lags(con, new, counted, is_new=True)] if new else []
+        lags += [write_lags(con, moved, counted, is_new=False)] if moved else []
+        times = fetch(con, _TIMES, [visible_at, new])
+        noted[:] = [Noted(visible_at, pl.concat([FRESHNESS_LAGS.empty(), *lags]), times)]
 
     lake.transact(write)
-    return visible_at
+    return noted[0]
+
+
+_UNSEEN = """
+    SELECT batch_id FROM ingest_batches WHERE visible_at IS NULL
+        AND batch_id NOT IN (SELECT batch_id FROM moved_lines WHERE moved_at IS NULL)
+"""
+_UNSEEN_MOVED = "SELECT DISTINCT batch_id FROM moved_lines WHERE moved_at IS NULL ORDER BY ALL"
+_TIMES = """
+    SELECT batch_id, begun_at, ?::TIMESTAMPTZ AS visible_at
+    FROM batch_times WHERE batch_id IN (SELECT unnest(?::VARCHAR[]))
+"""
+_BEGIN = """
+    INSERT INTO batch_times (batch_id, validated_at, begun_at)
+    SELECT unnest(?::VARCHAR[]), ?, now()
+"""
+"""Within a transaction, `now()` is when it began."""
+
+
+def _record_begin(con: duckdb.DuckDBPyConnection, publication: Publication) -> int:
+    """Note when new batches were validated and when this transaction began."""
+    new = [one for one in publication.batch_ids if one not in publication.replaced]
+    con.execute(_BEGIN, [new, publication.now])
+    return len(new)
+
+
+def _count_from(lake: Lake, publication: Publication) -> Counted:
+    """Return where a publication's rows are now: large ones have been handed over to the lake."""
+    places = zip(publication.rows[EVENTS], _targets(lake, publication, EVENTS), strict=True)
+    return Counted(
+        publication.batch_ids,
+        [staged if staged.exists() else target for staged, target in places],
+        publication.rows[INGEST_FILES],
+        publication.scratch,
+        publication.slo,
+    )
 
 
 def _record_lateness(

@@ -35,8 +35,7 @@ from opsmeter_pipeline.storage.ledger import read_batch_slices
 from opsmeter_pipeline.storage.price_log import PriceLog
 from opsmeter_pipeline.storage.price_versions import Sources, settle_prices
 from opsmeter_pipeline.storage.prices import find_cards
-from opsmeter_pipeline.storage.publisher import note_visible
-from opsmeter_pipeline.storage.restate import Order, Unit, publish_unit
+from opsmeter_pipeline.storage.restate import Order, Unit, note_restated, publish_unit
 from opsmeter_pipeline.storage.staging import Staging
 from opsmeter_pipeline.tracking.lags import build_clocks, count_lags, count_leads
 
@@ -160,7 +159,7 @@ def reprice_events(
                 if not tries_left:
                     raise
                 continue
-            note_visible(lake, now=now)
+            note_restated(lake, now=now)
             listed.append(unit.listed)
             break
     return pl.concat(listed)

@@ -4,7 +4,7 @@ It asks whether every sum agrees with the events and writes nothing if not. What
 is worked out in `storage.reprice`. The former values stay in the snapshot `restatements` names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,12 @@ from opsmeter_pipeline.model.errors import RepriceOvertakenError, RepriceSumsErr
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     CLOCKS_HOURLY,
+    DAY_CHANGES,
     EVENTS,
     INGEST_FILES,
     MEASURE_NAMES,
     PRICED,
+    RESTATEMENTS,
     USERS_DAILY,
 )
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE
@@ -123,6 +125,21 @@ def publish_unit(lake: Lake, unit: Unit, order: Order, *, now: datetime) -> None
         record_changes(con, before, after, kinds=kinds, run_id=order.run_id, now=now)
         _list(con, unit, order, former)
         con.execute("CALL lake.set_commit_message(?, ?)", [order.run_id, ", ".join(batch_ids)])
+
+    lake.transact(write)
+
+
+def note_restated(lake: Lake, *, now: Callable[[], datetime]) -> None:
+    """Write down when restatements and their changes of days became visible.
+
+    Batches whose writer died wait for the next publish, which counts their lags too.
+    """
+    visible_at = now()
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        for table in (RESTATEMENTS, DAY_CHANGES):
+            sql = f"UPDATE {table.name} SET visible_at = ? WHERE visible_at IS NULL"
+            con.execute(sql, [visible_at])
 
     lake.transact(write)
 

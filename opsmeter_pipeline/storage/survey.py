@@ -12,6 +12,7 @@ from opsmeter_pipeline.landing import (
     REFUSALS,
     Candidate,
     Finding,
+    Left,
     date_waiting,
     find_candidates,
     find_left,
@@ -60,8 +61,7 @@ class Survey:
     ) -> Watermark:
         """Return how far all that was listed is visible once these slices are."""
         left = find_left(self.measured, slices, batch_bytes=settings.batch_bytes)
-        before = read_watermark(lake) if left else None
-        waiting = date_waiting(left, now=self.now, before=before)
+        waiting = self.date_left(lake, left)
         refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
         return Watermark(
             looked_at=self.now,
@@ -70,6 +70,11 @@ class Survey:
             refused_files=len(refused | {one.file for one in self.refused}),
             lateness_allowance_seconds=settings.lateness_allowance_seconds,
         )
+
+    def date_left(self, lake: Lake, left: Sequence[Left]) -> list[datetime]:
+        """Return since when each of these files waits, by what the look before knew."""
+        before = read_watermark(lake) if left else None
+        return date_waiting(left, now=self.now, before=before)
 
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:

@@ -19,7 +19,7 @@ import polars as pl
 
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import TABLES, WATERMARKS
+from opsmeter_pipeline.model.tables import BATCH_TIMES, FRESHNESS_LAGS, TABLES, WATERMARKS
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings
@@ -172,8 +172,9 @@ def snapshot(
     home: PipelineHome, *, without: Sequence[str] = (), tables: Iterable[str] = ()
 ) -> dict[str, list[tuple[str, ...]]]:
     """Return all rows of all tables as sorted texts, so that two states compare exactly."""
-    # What was known at each look is nothing but clocks.
-    names = [*tables] or [table.name for table in TABLES if table is not WATERMARKS]
+    # What was known at each look, when and how late is nothing but clocks.
+    clocks = (WATERMARKS, BATCH_TIMES, FRESHNESS_LAGS)
+    names = [*tables] or [table.name for table in TABLES if table not in clocks]
     return {name: _texts(home.resource.lake.read(f"FROM {name}").drop(without, strict=False))
             for name in names}  # fmt: skip
 

@@ -14,6 +14,7 @@ from opsmeter_pipeline.model.tables.cubes import (
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
 from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
 from opsmeter_pipeline.model.tables.events import EVENTS, PRICED, QUARANTINE, REFUSED, TOLD
+from opsmeter_pipeline.model.tables.freshness import BATCH_TIMES, FRESHNESS_LAGS
 from opsmeter_pipeline.model.tables.lateness import DAY_CHANGES, LOOKED, WATERMARKS
 from opsmeter_pipeline.model.tables.ledger import (
     INGEST_BATCHES,
@@ -40,6 +41,7 @@ from opsmeter_pipeline.model.tables.tracking import (
 __all__ = [
     "ATTRIBUTION_HOURLY",
     "BATCH_TABLES",
+    "BATCH_TIMES",
     "CLOCKS_HOURLY",
     "COMPARED",
     "COST_DRIVERS",
@@ -50,6 +52,7 @@ __all__ = [
     "FACTORS",
     "FIELD_PRESENCE_HOURLY",
     "FIRST_SERVED",
+    "FRESHNESS_LAGS",
     "INGEST_BATCHES",
     "INGEST_FILES",
     "LANDING_FINDINGS",
@@ -79,10 +82,14 @@ __all__ = [
 
 CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY)
 TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY, CLOCKS_HOURLY)
-BATCH_TABLES = (EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING)
+BATCH_TABLES = (
+    *(EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING),
+    FRESHNESS_LAGS,
+)
 """Tables whose rows carry their batch and are replaced when the batch is replayed."""
 TABLES = (
     *BATCH_TABLES,
+    BATCH_TIMES,
     MOVED_LINES,
     LANDING_FINDINGS,
     MANIFESTS,

@@ -1,0 +1,95 @@
+"""A batch's lags, counted: from each event's ingest time to when it was visible.
+
+Runs once the visible time is known, on the rows of the batches it is about and nothing else.
+What a lag means is judged in `slo`; rows are written by `storage.freshness`.
+"""
+
+from datetime import timedelta
+
+import polars as pl
+
+from opsmeter_pipeline.model.lag import to_bin
+from opsmeter_pipeline.model.objective import Slo
+from opsmeter_pipeline.model.tables import FRESHNESS_LAGS
+
+HISTORY_AFTER = timedelta(hours=24)
+"""How much older than its arrival an ingest time must be for the event to be history."""
+READS = ("batch_id", "file", "line_number", "environment", "data_mode", "endpoint_tag",
+         "ingested_at")  # fmt: skip
+"""The columns of `events` that are read."""
+_PLACE = ["batch_id", "file", "line_number"]
+_KEYS = [
+    name
+    for name in FRESHNESS_LAGS.schema
+    if name not in ("limit_seconds", "events", "oldest_ingested_at")
+]
+
+
+def count_lags(
+    events: pl.LazyFrame, files: pl.DataFrame, moved: pl.DataFrame, *, slo: Slo
+) -> pl.DataFrame:
+    """Return the rows of `freshness_lags` of some batches; each event is in one of them.
+
+    An event whose visible time is not known yet is left out.
+
+    Args:
+        events: rows of `events`, at least `READS`.
+        files: per batch and file its `source`, when it `arrived_at` and its batch's `visible_at`,
+            null if not known yet. A file arrived when it landed, but not before the home looked.
+        moved: rows of `moved_lines` of these batches.
+        slo: what is promised.
+    """
+    texts = pl.col("batch_id", "file", "environment", "data_mode", "endpoint_tag")
+    seen = _find_moved(
+        events.select(READS)
+        .with_columns(texts.cast(pl.String))
+        .join(files.lazy(), on=["batch_id", "file"]),
+        moved,
+    )
+    ingested, visible = pl.col("ingested_at"), pl.col("visible_at")
+    is_history = ingested < pl.col("arrived_at") - HISTORY_AFTER
+    lags = seen.filter(visible.is_not_null()).with_columns(
+        pl.when("is_moved")
+        .then(pl.lit("replayed"))
+        .when(is_history)
+        .then(pl.lit("history"))
+        .otherwise(pl.lit("live"))
+        .alias("kind"),
+        ingested.dt.truncate("1h").alias("ingested_hour_at"),
+        to_bin(visible - ingested).alias("lag_up_to_seconds"),
+    )
+    counted = lags.group_by(_KEYS).agg(
+        pl.len().cast(pl.Int64).alias("events"), ingested.min().alias("oldest_ingested_at")
+    )
+    rows = counted.collect(engine="streaming").sort(_KEYS)
+    return FRESHNESS_LAGS.arrange(rows.with_columns(_limits(rows, slo)))
+
+
+def _find_moved(events: pl.LazyFrame, moved: pl.DataFrame) -> pl.LazyFrame:
+    """Return events with `is_moved`; one that a replay moved was visible when that was."""
+    if moved.is_empty():
+        return events.with_columns(is_moved=pl.lit(value=False))
+    # Of a line that was moved more than once, the last counts; one not measured yet is the last.
+    unknown = pl.col("moved_at").is_null().any()
+    last = moved.group_by(_PLACE).agg(
+        pl.when(~unknown).then(pl.col("moved_at").max()).alias("moved_at")
+    )
+    return events.join(
+        last.lazy().with_columns(is_moved=pl.lit(value=True)), on=_PLACE, how="left"
+    ).with_columns(
+        pl.col("is_moved").fill_null(value=False),
+        pl.when("is_moved").then("moved_at").otherwise("visible_at").alias("visible_at"),
+    )
+
+
+def _limits(rows: pl.DataFrame, slo: Slo) -> pl.Series:
+    """Return the limit in force for each row; the default one where nothing is promised."""
+    pairs = rows.select("environment", "endpoint_tag").unique()
+    limits = {pair: _limit(slo, *pair) for pair in pairs.iter_rows()}
+    told = [limits[pair] for pair in rows.select("environment", "endpoint_tag").iter_rows()]
+    return pl.Series("limit_seconds", told, dtype=pl.Int64)
+
+
+def _limit(slo: Slo, environment: str, endpoint: str) -> int:
+    scope = slo.find_scope(environment, endpoint)
+    return scope.objective.limit_seconds if scope else slo.limit_seconds
