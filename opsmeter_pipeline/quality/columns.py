@@ -11,6 +11,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract.rules import MEANINGS
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
+from opsmeter_pipeline.model.condition import SEVERITIES
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
@@ -43,6 +44,11 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "decision": ("taken", "waits", "accepted"),
         "tier_count": ("input_tokens", "class_tokens"),
         "day_changes.kind": ("live", "backfill", "replay"),
+        "severity": SEVERITIES,
+        "announced_severity": SEVERITIES,
+        "incidents.state": ("open", "acknowledged", "recovering", "resolved"),
+        "alerts.state": ("waiting", "claimed", "sent", "given_up"),
+        "alerts.kind": ("opened", "escalated", "resolved"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -89,6 +95,9 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "second_endpoint_tag",
         ),
         "model_resolutions": ("provider", "model", "source_version"),
+        "incidents": ("incident_id",),
+        "incident_events": ("incident_id", "number"),
+        "alerts": ("message_id", "sink"),
         "cost_drivers": (
             "window_start_at",
             "window_end_at",

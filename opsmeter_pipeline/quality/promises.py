@@ -45,6 +45,9 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "price_versions": ("decision_number", "source"),
         "model_resolutions": ("provider", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
+        "incidents": ("incident_id",),
+        "incident_events": ("incident_id", "number"),
+        "alerts": ("message_id", "sink"),
     }
 )
 """By which columns a row is found again, by table."""

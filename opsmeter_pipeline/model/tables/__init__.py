@@ -4,6 +4,7 @@ Add a column here first; contract, DDL, docs and checks follow. Views over these
 in the `views` stage. Cubes hold additive measures only, so any total is a sum of rows.
 """
 
+from opsmeter_pipeline.model.tables.alerts import ALERTS, INCIDENT_EVENTS, INCIDENTS
 from opsmeter_pipeline.model.tables.cubes import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
@@ -36,6 +37,7 @@ from opsmeter_pipeline.model.tables.tracking import (
 )
 
 __all__ = [
+    "ALERTS",
     "ATTRIBUTION_HOURLY",
     "BATCH_TABLES",
     "CLOCKS_HOURLY",
@@ -47,6 +49,8 @@ __all__ = [
     "EVENTS",
     "FACTORS",
     "FIELD_PRESENCE_HOURLY",
+    "INCIDENTS",
+    "INCIDENT_EVENTS",
     "INGEST_BATCHES",
     "INGEST_FILES",
     "LANDING_FINDINGS",
@@ -89,4 +93,7 @@ TABLES = (
     PRICE_VERSIONS,
     MODEL_RESOLUTIONS,
     COST_DRIVERS,
+    INCIDENTS,
+    INCIDENT_EVENTS,
+    ALERTS,
 )
