@@ -20,7 +20,9 @@ from opsmeter_pipeline.model.tables import ALERTS, INCIDENTS
 from opsmeter_pipeline.storage.lake import Lake, fetch
 
 _COLUMNS = ", ".join(one.name for one in fields(Incident))
-_CURRENT = f"SELECT {_COLUMNS} FROM incidents WHERE state <> 'resolved' ORDER BY opened_at, ALL"
+_CURRENT = (
+    f"SELECT {_COLUMNS} FROM incidents WHERE state <> 'resolved' ORDER BY opened_at, incident_id"
+)
 _NEWEST = f"SELECT {_COLUMNS} FROM incidents ORDER BY opened_at DESC, incident_id LIMIT ?"
 _ONE = f"SELECT {_COLUMNS} FROM incidents WHERE incident_id = ?"
 _ADD_ENTRY = """

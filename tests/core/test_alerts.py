@@ -227,6 +227,17 @@ def histories(draw):
     return draw(st.lists(tick, max_size=40))
 
 
+def assert_told(world: World, found: list[Condition]) -> None:
+    ranks = {None: 0, WARNING: 1, CRITICAL: 2}
+    open_now = {
+        one.scope: one.announced_severity
+        for one in world.incidents.values()
+        if one.state in {"open", "acknowledged"}
+    }
+    for one in found:
+        assert ranks[open_now[one.key.scope]] >= ranks[one.severity]
+
+
 @given(histories(), st.booleans())
 def test_any_ticks_tell_each_incident_at_most_once_a_thing_and_lose_none(history, has_window):
     window = MaintenanceWindow(at(200), at(900), "disk")
@@ -242,13 +253,8 @@ def test_any_ticks_tell_each_incident_at_most_once_a_thing_and_lose_none(history
         told = world.tick(now, *found, unjudged=unjudged)
         if has_window and 200 <= now < 900:
             assert told == []
-        elif found:  # whoever is bad now has been told of, at this severity or a worse one
-            ranks = {None: 0, WARNING: 1, CRITICAL: 2}
-            open_now = {one.scope: one for one in world.incidents.values()
-                        if one.state in {"open", "acknowledged"}}  # fmt: skip
-            for one in found:
-                announced = open_now[one.key.scope].announced_severity
-                assert ranks[announced] >= ranks[one.severity]
+        else:  # what is bad now has been told, at this severity or a worse one
+            assert_told(world, found)
         if takes:
             for one in list(world.incidents.values()):
                 world.take(acknowledge(one, by="ann", now=at(now)))

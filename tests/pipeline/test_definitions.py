@@ -31,10 +31,14 @@ STAGES = {
     "views",
     "drivers",
     "doubles",
+    "alerts",
 }
 LOOKED = ["double_instrumentation"]
 """Assets that no ingest run makes and that have no ingest day."""
+TICKED = ["alerts", "incident_events", "incidents"]
+"""Assets that no run makes: ticks of a sensor write them."""
 ASSET_KEYS = [
+    "alerts",
     "attribution_hourly",
     "batch_ledger",
     "clock_lags",
@@ -47,6 +51,8 @@ ASSET_KEYS = [
     "field_presence_hourly",
     "held_back",
     "identity_verdicts",
+    "incident_events",
+    "incidents",
     "ingest_batches",
     "ingest_files",
     "judged_events",
@@ -101,6 +107,9 @@ CHECK_KEYS = [
     ("tracking_hourly", "raw_identifiers"),
 ]
 QUALITY_KINDS = {
+    "alerts": "amounts columns grain present references values",
+    "incident_events": "amounts columns grain present references",
+    "incidents": "amounts columns grain present values",
     "attribution_hourly": "amounts balance columns grain present references values",
     "cost_drivers": "amounts balance columns grain present values",
     "day_changes": "amounts balance columns grain present references values",
@@ -156,7 +165,9 @@ def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
     assert node.group_name in STAGES
     assert 1 <= len(node.kinds) <= 3
     assert len(node.description) > 30
-    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (name not in LOOKED)
+    assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (
+        name not in [*LOOKED, *TICKED]
+    )
 
 
 def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
@@ -205,7 +216,7 @@ def test_a_view_reads_the_assets_it_depends_on(view, lake: Lake) -> None:
 
 
 def test_the_jobs_hold_every_asset() -> None:
-    ingested = set(ASSET_KEYS) - {"cost_drivers", *LOOKED}
+    ingested = set(ASSET_KEYS) - {"cost_drivers", *LOOKED, *TICKED}
     for job, keys in (("ingest", ingested), ("drivers", {"cost_drivers"}), ("doubles", {*LOOKED})):
         layer = defs.resolve_job_def(job).asset_layer
         assert {key.to_user_string() for key in layer.executable_asset_keys} == keys
@@ -281,7 +292,7 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
         "quality_schedule",
         "silence_schedule",
     ]
-    assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
+    assert [sensor["name"] for sensor in listed["sensors"]] == ["alerting", "landing_sensor"]
 
 
 _WATCH = """
