@@ -22,11 +22,13 @@ _LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7)}
 _KEPT = 50
 """How many values of a dimension are kept; the rest are one row."""
 _READS = ("attribution_hourly", "users_daily", "ingest_batches", "price_catalogue")
-_SPEC = table_spec(COST_DRIVERS, group="drivers", deps=_READS)
 
 
 @dg.multi_asset(
-    name="explained_drivers", specs=[_SPEC], partitions_def=INGEST_DAYS, pool=PUBLISH_POOL
+    name="explained_drivers",
+    specs=[table_spec(COST_DRIVERS, group="drivers", deps=_READS)],
+    partitions_def=INGEST_DAYS,
+    pool=PUBLISH_POOL,
 )
 def explained_drivers(
     context: dg.AssetExecutionContext, home: HomeResource

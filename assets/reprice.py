@@ -15,10 +15,13 @@ from opsmeter_pipeline.storage.reprice import Choice, reprice_events, settle_car
 from opsmeter_pipeline.storage.restate import Order
 
 _READS = ("events", "ingest_files", "ingest_batches", "model_resolutions", "price_versions")
-_SPEC = table_spec(RESTATEMENTS, group="reprice", deps=_READS)
 
 
-@dg.multi_asset(name=REPRICED_EVENTS, specs=[_SPEC], pool=PUBLISH_POOL)
+@dg.multi_asset(
+    name=REPRICED_EVENTS,
+    specs=[table_spec(RESTATEMENTS, group="reprice", deps=_READS)],
+    pool=PUBLISH_POOL,
+)
 def repriced_events(
     context: dg.AssetExecutionContext, config: RepriceConfig, home: HomeResource
 ) -> dg.MaterializeResult[Any]:

@@ -22,12 +22,15 @@ from opsmeter_pipeline.orchestration.schedules import (
     quality_schedule,
     silence_schedule,
 )
-from opsmeter_pipeline.orchestration.sensors import landing_sensor
+from opsmeter_pipeline.orchestration.sensors import alerting_sensor, landing_sensor
 
 _ASSETS = dg.map_asset_specs(
     lambda spec: spec.replace_attributes(owners=[OWNER]),
-    # All of ours are functions; the loader could also find kinds that Dagster is giving up.
-    cast("list[dg.AssetsDefinition]", dg.load_assets_from_package_module(assets)),
+    # Functions, and specs of what no run makes; the loader knows kinds Dagster is giving up, too.
+    cast(
+        "list[dg.AssetsDefinition | dg.AssetSpec]",
+        dg.load_assets_from_package_module(assets, include_specs=True),
+    ),
 )
 
 defs = dg.Definitions(
@@ -35,6 +38,6 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[ingest_job, quality_job, drivers_job, doubles_job, reprice_job, silence_job],
     schedules=[quality_schedule, drivers_schedule, doubles_schedule, silence_schedule],
-    sensors=[landing_sensor],
+    sensors=[landing_sensor, alerting_sensor],
     resources={"home": HomeResource()},
 )

@@ -6,11 +6,21 @@ option, environment variable, `opsmeter.toml` in the working folder, default.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -24,6 +34,29 @@ _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
 CLAIM = "landing.txt"
 """File of a home that names its landing."""
+
+
+class Maintenance(BaseModel):
+    """One `[[maintenance]]` of `opsmeter.toml`: an announced time in which nothing is sent.
+
+    Attributes:
+        from_at: its first instant, with an offset; `from` in the file.
+        to_at: the first instant after it; `to` in the file.
+        reason: why; stands in the timeline.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_at: AwareDatetime = Field(alias="from")
+    to_at: AwareDatetime = Field(alias="to")
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _require_length(self) -> "Maintenance":
+        if self.from_at >= self.to_at:
+            msg = "`from` must be before `to`"
+            raise ValueError(msg)
+        return self
 
 
 class Settings(BaseSettings):
@@ -50,6 +83,16 @@ class Settings(BaseSettings):
         hash_key: the secret of that hash, never shown; another key makes other hashes.
         prices: your own price file, which must exist; `prices.toml` in the home if not set.
         slo: what freshness is promised, `[slo]` and `[[slo.override]]` in `opsmeter.toml`.
+        alert_urls: who is told of incidents: addresses as apprise understands them, which hold
+            secrets and are never shown; in the environment with blanks between them.
+        alert_cooldown_seconds: how long what was wrong must be gone before its incident is over;
+            what comes back within it is the same incident.
+        stale_seconds: how long a landed file may wait before that is an incident; three times as
+            long is critical.
+        heartbeat_url: http or https address that is called after each good tick of the alerts.
+        dagster_url: where a reader of an alert finds the Dagster UI; loopback if not set.
+        page_url: likewise the page; no link if not set.
+        maintenance: windows in which conditions are recorded and nothing is sent.
     """
 
     model_config = SettingsConfigDict(
@@ -71,6 +114,35 @@ class Settings(BaseSettings):
     hash_key: SecretStr | None = None
     prices: Path | None = None
     slo: Slo = Slo()
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    alert_cooldown_seconds: int = Field(default=300, ge=0, le=7 * 24 * 3600)
+    stale_seconds: int = Field(default=300, gt=0)
+    heartbeat_url: SecretStr | None = None
+    dagster_url: str | None = None
+    page_url: str | None = None
+    maintenance: tuple[Maintenance, ...] = ()
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _require_addresses(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, url in enumerate(urls, start=1):
+            if "://" not in url.get_secret_value():
+                msg = f"address {number} has no kind, such as mailto:// or jsons://"
+                raise ValueError(msg)
+        return urls
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _require_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("http://", "https://")):
+            msg = "it must start with http:// or https://"
+            raise ValueError(msg)
+        return url
 
     @property
     def landing_root(self) -> str:
@@ -91,6 +163,16 @@ class Settings(BaseSettings):
     def prices_file(self) -> Path:
         """The user's own prices; there need not be any."""
         return self.prices or self.home / "prices.toml"
+
+    @property
+    def looks(self) -> Path:
+        """The newest looks at the landing, by which a growing backlog is known."""
+        return self.home / "alerts" / "looks.json"
+
+    @property
+    def ui_url(self) -> str:
+        """Where a reader of an alert finds the Dagster UI."""
+        return self.dagster_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def data_docs(self) -> Path:

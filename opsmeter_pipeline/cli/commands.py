@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from opsmeter_pipeline.cli.alert_commands import alerts_app, incident_app
 from opsmeter_pipeline.cli.app import AsJson, Home, Landing
 from opsmeter_pipeline.cli.price_commands import prices_app
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     help="What LLM calls cost, who and what drove it, and whether the number is fresh.",
 )
 app.add_typer(prices_app, name="prices")
+app.add_typer(incident_app, name="incident")
+app.add_typer(alerts_app, name="alerts")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it

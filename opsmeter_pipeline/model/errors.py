@@ -66,6 +66,27 @@ class SettingsError(UsageError):
         super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
 
 
+class IncidentMissingError(UsageError):
+    """There is no incident of that id."""
+
+    def __init__(self, incident_id: str) -> None:
+        """Name the id and where ids stand."""
+        super().__init__(
+            f"There is no incident {incident_id!r}; `opsmeter incident list` has them."
+        )
+
+
+class NoSinkError(UsageError):
+    """Nobody can be told."""
+
+    def __init__(self) -> None:
+        """Say where addresses are set."""
+        super().__init__(
+            "No sink is configured. Set OPSMETER_ALERT_URLS, or alert_urls in opsmeter.toml, to "
+            "addresses that apprise understands, such as jsons://hooks.example.org/llm."
+        )
+
+
 class HashKeyError(UsageError):
     """Identifiers are to be hashed without a usable key."""
 

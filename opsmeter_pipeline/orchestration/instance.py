@@ -34,6 +34,9 @@ concurrency:
   pools:
     granularity: run
     default_limit: 1
+sensors:
+  use_threads: true  # one sensor that waits for a slow webhook would hold up the others
+  num_workers: 4
 run_monitoring:
   enabled: true
   start_timeout_seconds: 120

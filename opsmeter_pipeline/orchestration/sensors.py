@@ -7,6 +7,7 @@ here when something other than landed files should start a run or raise an alert
 import dagster as dg
 
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.orchestration.alerting import Moment, describe_tick, tick
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -14,6 +15,7 @@ from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
+ALERTING_SECONDS = 30
 RETRY_SECONDS = 60
 """How long after a failed run the same landing is left alone, so that a broken run does not
 repeat every tick."""
@@ -47,6 +49,22 @@ def landing_sensor(
         note_look(home.lake, survey.watermark(home.lake, settings))
         return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
     return dg.SensorResult([dg.RunRequest(partition_key=day.isoformat(), run_config=take_new())])
+
+
+@dg.sensor(
+    name="alerting",
+    minimum_interval_seconds=ALERTING_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for what is wrong, keeps incidents, and tells people. It starts no run.",
+)
+def alerting_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SkipReason:
+    """Do one tick of the alerts and say what came of it.
+
+    It works in the tick itself: a run takes seconds to start, and would wait in the queue behind
+    the very run that hangs.
+    """
+    done = tick(Moment(home, context.instance, utc_now(), by="sensor"))
+    return dg.SkipReason(describe_tick(done))
 
 
 def _pause_after_failure(instance: dg.DagsterInstance, now_seconds: float) -> float:

@@ -11,6 +11,7 @@ import polars as pl
 
 from opsmeter_pipeline.contract.rules import MEANINGS
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
+from opsmeter_pipeline.model.condition import SEVERITIES
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
@@ -44,6 +45,11 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tier_count": ("input_tokens", "class_tokens"),
         "day_changes.kind": ("live", "backfill", "replay", "reprice"),
         "freshness_lags.kind": ("live", "history", "replayed"),
+        "severity": SEVERITIES,
+        "announced_severity": SEVERITIES,
+        "incidents.state": ("open", "acknowledged", "recovering", "resolved"),
+        "alerts.state": ("waiting", "claimed", "sent", "given_up"),
+        "alerts.kind": ("opened", "escalated", "resolved"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -105,6 +111,9 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "second_endpoint_tag",
         ),
         "model_resolutions": ("provider", "model", "source_version"),
+        "incidents": ("incident_id",),
+        "incident_events": ("incident_id", "number"),
+        "alerts": ("message_id", "sink"),
         "cost_drivers": (
             "window_start_at",
             "window_end_at",

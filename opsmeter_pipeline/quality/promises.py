@@ -49,6 +49,9 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
         "first_served": ("batch_id",),
+        "incidents": ("incident_id",),
+        "incident_events": ("incident_id", "number"),
+        "alerts": ("message_id", "sink"),
     }
 )
 """By which columns a row is found again, by table."""

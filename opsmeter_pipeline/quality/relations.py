@@ -231,6 +231,8 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
         ),
         "day_changes": (_refers("day_changes", "ingest_batches"), _CHANGES_ADD_UP),
         "first_served": (_refers("first_served", "ingest_batches"),),
+        "incident_events": (_refers("incident_events", "incidents", "incident_id"),),
+        "alerts": (_refers("alerts", "incidents", "incident_id"),),
         "moved_lines": (
             _refers("moved_lines", "ingest_batches"),
             _refers("moved_lines", "ingest_files", "batch_id, file"),

@@ -56,12 +56,31 @@ class Survey:
         is_waiting = self.findings or any(_needs_proof(*one) for one in self.measured)
         return ingest_day(self.now) if is_waiting else None
 
+    def waiting_bytes(self, settings: Settings) -> int:
+        """Return how many stored bytes wait; of a growing file, those it gained."""
+        left = find_left(self.measured, (), batch_bytes=settings.batch_bytes)
+        gained = (one.candidate.landed.size_bytes - one.candidate.byte_start for one in left)
+        return sum(max(0, size_bytes) for size_bytes in gained)
+
     def watermark(
-        self, lake: Lake, settings: Settings, *, slices: Sequence[Slice] = ()
+        self,
+        lake: Lake,
+        settings: Settings,
+        *,
+        slices: Sequence[Slice] = (),
+        newer: Watermark | None = None,
     ) -> Watermark:
-        """Return how far all that was listed is visible once these slices are."""
+        """Return how far all that was listed is visible once these slices are.
+
+        Args:
+            lake: the warehouse, which knows a look before.
+            settings: the home's.
+            slices: what will be visible.
+            newer: a look that the warehouse may not know. A file that has grown since a look has
+                nothing that landed before that look's watermark.
+        """
         left = find_left(self.measured, slices, batch_bytes=settings.batch_bytes)
-        waiting = self.date_left(lake, left)
+        waiting = self.date_left(lake, left, newer=newer)
         refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
         return Watermark(
             looked_at=self.now,
@@ -71,9 +90,11 @@ class Survey:
             lateness_allowance_seconds=settings.lateness_allowance_seconds,
         )
 
-    def date_left(self, lake: Lake, left: Sequence[Left]) -> list[datetime]:
+    def date_left(
+        self, lake: Lake, left: Sequence[Left], *, newer: Watermark | None = None
+    ) -> list[datetime]:
         """Return since when each of these files waits, by what the look before knew."""
-        before = read_watermark(lake) if left else None
+        before = _newest(read_watermark(lake), newer) if left else None
         return date_waiting(left, now=self.now, before=before)
 
 
@@ -109,6 +130,11 @@ def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
     ]
     by_file = {row["file"]: row for row in [*known, *new]}
     return [by_file[file] for file in sorted(by_file)]
+
+
+def _newest(one: Watermark | None, other: Watermark | None) -> Watermark | None:
+    known = [look for look in (one, other) if look is not None]
+    return max(known, key=lambda look: look.looked_at, default=None)
 
 
 def _needs_proof(candidate: Candidate, end: int) -> bool:

@@ -34,13 +34,17 @@ STAGES = {
     "doubles",
     "reprice",
     "dashboard",
+    "alerts",
 }
 LOOKED = ["double_instrumentation", "restatements"]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
-UNPARTITIONED = [*LOOKED, *SERVED]
+TICKED = ["alerts", "incident_events", "incidents"]
+"""Assets that no run makes: ticks of a sensor write them."""
+UNPARTITIONED = [*LOOKED, *SERVED, *TICKED]
 """Assets that no ingest run makes and that have no ingest day."""
 ASSET_KEYS = [
+    "alerts",
     "attribution_hourly",
     "batch_ledger",
     "batch_stages",
@@ -59,6 +63,8 @@ ASSET_KEYS = [
     "freshness_lags",
     "held_back",
     "identity_verdicts",
+    "incident_events",
+    "incidents",
     "ingest_batches",
     "ingest_files",
     "judged_events",
@@ -116,6 +122,9 @@ CHECK_KEYS = [
     ("tracking_hourly", "raw_identifiers"),
 ]
 QUALITY_KINDS = {
+    "alerts": "amounts columns grain present references values",
+    "incident_events": "amounts columns grain present references",
+    "incidents": "amounts columns grain present values",
     "attribution_hourly": "amounts balance columns grain present references values",
     "cost_drivers": "amounts balance columns grain present values",
     "day_changes": "amounts balance columns grain present references values",
@@ -308,7 +317,7 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
         "quality_schedule",
         "silence_schedule",
     ]
-    assert [sensor["name"] for sensor in listed["sensors"]] == ["landing_sensor"]
+    assert [sensor["name"] for sensor in listed["sensors"]] == ["alerting", "landing_sensor"]
 
 
 _WATCH = """

@@ -4,6 +4,7 @@ Add a column here first; contract, DDL, docs and checks follow. Views over these
 in the `views` stage. Cubes hold additive measures only, so any total is a sum of rows.
 """
 
+from opsmeter_pipeline.model.tables.alerts import ALERTS, INCIDENT_EVENTS, INCIDENTS
 from opsmeter_pipeline.model.tables.cubes import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
@@ -39,6 +40,7 @@ from opsmeter_pipeline.model.tables.tracking import (
 )
 
 __all__ = [
+    "ALERTS",
     "ATTRIBUTION_HOURLY",
     "BATCH_TABLES",
     "BATCH_TIMES",
@@ -53,6 +55,8 @@ __all__ = [
     "FIELD_PRESENCE_HOURLY",
     "FIRST_SERVED",
     "FRESHNESS_LAGS",
+    "INCIDENTS",
+    "INCIDENT_EVENTS",
     "INGEST_BATCHES",
     "INGEST_FILES",
     "LANDING_FINDINGS",
@@ -103,4 +107,7 @@ TABLES = (
     RESTATEMENTS,
     COST_DRIVERS,
     FIRST_SERVED,
+    INCIDENTS,
+    INCIDENT_EVENTS,
+    ALERTS,
 )

@@ -1,0 +1,136 @@
+"""What Dagster's instance has written down of runs, checks, sensors and daemons, as plain values.
+
+Reading only, a few small queries each, so that a tick of the alerts can afford them. What is wrong
+with it is judged in the `alerts` stage.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickStatus,
+)
+
+from opsmeter_pipeline.alerts.orchestrator import FAILED_TICKS, Beat, FailedRun, FailingTicks
+from opsmeter_pipeline.alerts.quarantine import Judged
+from opsmeter_pipeline.model.tables import TRACKING_HOURLY
+
+_LOOKED_BACK = timedelta(days=7)
+_FAILURES = 100
+_DAEMON_LIMIT = timedelta(seconds=180)
+"""Six of Dagster's heartbeats; its own limit of half an hour is for its UI."""
+_SENSOR_LIMIT = timedelta(seconds=120)
+_MISSED_TICKS = 10
+_LONGEST_ERROR = 200
+_BACKFILL = "dagster/backfill"
+_PARTITION = "dagster/partition"
+_SHIFT = dg.AssetCheckKey(dg.AssetKey(TRACKING_HOURLY.name), "quarantine_shift")
+
+
+def read_failed_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[FailedRun]:
+    """Return the failed runs of the last 7 days that no later success has made good.
+
+    A success of the same job makes a failure good; that of a backfill, only one of its partition.
+    """
+    failures = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKED_BACK),
+        limit=_FAILURES,
+    )
+    last: dict[tuple[str, str | None], float] = {}
+    found: list[FailedRun] = []
+    for record in failures:
+        run = record.dagster_run
+        partition = run.tags.get(_PARTITION) if _BACKFILL in run.tags else None
+        key = (run.job_name, partition)
+        if key not in last:
+            last[key] = _last_success(instance, *key)
+        ended = record.end_time or record.update_timestamp.timestamp()
+        if ended > last[key]:
+            found.append(FailedRun(run.run_id, run.job_name, _instant(ended)))
+    return found
+
+
+def _last_success(instance: dg.DagsterInstance, job: str, partition: str | None) -> float:
+    tags = {_PARTITION: partition} if partition else {}
+    done = instance.get_run_records(
+        dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS], tags=tags), limit=1
+    )
+    return max((record.end_time or 0 for record in done), default=0)
+
+
+def read_daemon_beats(instance: dg.DagsterInstance) -> list[Beat]:
+    """Return the last heartbeat of each daemon that this instance needs and that ever lived."""
+    needed = set(instance.get_required_daemon_types())
+    return [
+        Beat(f"daemon:{name}", _instant(heartbeat.timestamp), _DAEMON_LIMIT)
+        for name, heartbeat in instance.get_daemon_heartbeats().items()
+        if name in needed
+    ]
+
+
+def read_sensor_beats(instance: dg.DagsterInstance) -> list[Beat]:
+    """Return the last tick of each sensor that ever ticked."""
+    return [
+        Beat(
+            f"sensor:{state.instigator_name}",
+            _instant(ticked),
+            max(_SENSOR_LIMIT, timedelta(seconds=_MISSED_TICKS * (data.min_interval or 0))),
+            is_stopped=state.status == InstigatorStatus.STOPPED,
+        )
+        for state in _sensors(instance)
+        if isinstance(data := state.instigator_data, SensorInstigatorData)
+        and (ticked := data.last_tick_timestamp)
+    ]
+
+
+def read_failing_ticks(instance: dg.DagsterInstance) -> list[FailingTicks]:
+    """Return the running sensors whose newest ticks have all failed."""
+    return [*_find_failing(instance)]
+
+
+def _find_failing(instance: dg.DagsterInstance) -> Iterator[FailingTicks]:
+    for state in _sensors(instance):
+        if state.status == InstigatorStatus.STOPPED:
+            continue
+        over = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
+        ticks = instance.get_ticks(
+            state.instigator_origin_id, state.selector_id, limit=FAILED_TICKS, statuses=over
+        )
+        if ticks and all(tick.status == TickStatus.FAILURE for tick in ticks):
+            error = (ticks[0].error.message if ticks[0].error else "") or "no error was kept"
+            first = min(tick.timestamp for tick in ticks)
+            text = " ".join(error.split())[:_LONGEST_ERROR]
+            name = f"sensor:{state.instigator_name}"
+            yield FailingTicks(name, _instant(first), len(ticks), text)
+
+
+def read_quarantine_shift(instance: dg.DagsterInstance) -> Judged | None:
+    """Return what the check said last, or None if it never judged a run."""
+    record = instance.get_latest_asset_check_evaluation_record(_SHIFT)
+    event = record.event.dagster_event if record and record.event else None
+    if not record or not event or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        return None
+    said = event.asset_check_evaluation_data
+    culprits = said.metadata.get("culprits")
+    rows = cast("list[dict[str, object]]", culprits.value if culprits else [])
+    return Judged(
+        passed=said.passed,
+        judged_at=_instant(record.create_timestamp),
+        summary=said.description or "The check quarantine_shift failed.",
+        broken_lines=sum(int(str(row.get("broken", 0))) for row in rows),
+        run_id=record.run_id,
+    )
+
+
+def _sensors(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
+    return instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
