@@ -46,11 +46,13 @@ class Listed(NamedTuple):
         version: which.
         prices: its rows of `price_catalogue`.
         aliases: what each alias means; the package has none.
+        answers: what names of callers were resolved to by it: rows of `model_resolutions`.
     """
 
     version: str
     prices: pl.DataFrame
     aliases: dict[Name, Name]
+    answers: pl.DataFrame
 
     @property
     def names(self) -> set[Name]:
@@ -61,8 +63,14 @@ class Listed(NamedTuple):
         """Return what names are matched to where this is the user's file; see `match_names`."""
         return match_names(names, ask, own=self.names, aliases=self.aliases, version=self.version)
 
+    def answer(self, book: PriceBook, names: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+        """Return the resolution of names: by this version where it was asked, else by the book."""
+        known = self.answers.join(names, on=NAMES, how="semi")
+        new = names.select(NAMES).join(known, on=NAMES, how="anti")
+        return pl.concat([known, book.resolve(new.iter_rows(), now=now)])
 
-NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {})
+
+NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {}, MODEL_RESOLUTIONS.empty())
 
 
 class Sources(NamedTuple):
@@ -117,10 +125,12 @@ def read_version(lake: Lake, source: str, version: str | None) -> Listed:
         return NO_PRICES
     sql = "SELECT * FROM price_catalogue WHERE source = ? AND source_version = ?"
     prices = PRICE_CATALOGUE.arrange(lake.read(sql, [source, version]))
+    told = lake.read("SELECT * FROM model_resolutions WHERE source_version = ?", [version])
+    answers = MODEL_RESOLUTIONS.arrange(told)
     if source == PACKAGE:
-        return Listed(version, prices, {})
+        return Listed(version, prices, {}, answers)
     aliases = lake.read("SELECT * FROM price_aliases WHERE source_version = ?", [version])
-    return Listed(version, prices, _by_name(aliases))
+    return Listed(version, prices, _by_name(aliases), answers)
 
 
 def _by_name(aliases: pl.DataFrame) -> dict[Name, Name]:
@@ -131,12 +141,13 @@ def _by_name(aliases: pl.DataFrame) -> dict[Name, Name]:
 def list_own(own: OwnBook, *, now: datetime) -> Listed:
     """Return the prices of the file as it is now."""
     rows = to_catalogue_rows(own.entries, version=own.version, sha256=own.sha256, loaded_at=now)
-    return Listed(own.version, rows, {alias.name: alias.means for alias in own.entries.aliases})
+    aliases = {alias.name: alias.means for alias in own.entries.aliases}
+    return Listed(own.version, rows, aliases, MODEL_RESOLUTIONS.empty())
 
 
 def list_package(book: PriceBook, *, now: datetime) -> Listed:
     """Return the prices of the installed package."""
-    return Listed(book.version, book.catalogue(now=now), {})
+    return Listed(book.version, book.catalogue(now=now), {}, MODEL_RESOLUTIONS.empty())
 
 
 def find_unknown_aliases(book: PriceBook, own: OwnBook, *, now: datetime) -> list[str]:
@@ -194,7 +205,7 @@ def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -
 def cards_of(names: set[Name], book: PriceBook, package: Listed, own: Listed) -> pl.DataFrame:
     """Return the cards of these names by one version of the package and one of the file."""
     frame = pl.DataFrame(sorted(names), schema=dict.fromkeys(NAMES, pl.String), orient="row")
-    matched = own.match(frame, lambda asked: book.resolve(asked.iter_rows(), now=FIRST_INSTANT))
+    matched = own.match(frame, lambda asked: package.answer(book, asked, now=FIRST_INSTANT))
     return join_cards(package.prices, matched.answers, own.prices, matched.own)
 
 
