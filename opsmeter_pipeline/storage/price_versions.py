@@ -37,6 +37,7 @@ _FIRST = "the first prices of this home"
 _WITHIN = "no price moves by 50 % or more"
 _BEYOND = "prices move by 50 % or more"
 _VERSION = ("source", "source_version")
+_MEANT = ("called_provider_id", "provider_id", "model_id")
 
 
 class Listed(NamedTuple):
@@ -108,7 +109,11 @@ def settle_prices(
     if log.last(PACKAGE) != sources.book.version:
         new = _load_package(lake, sources.book, staging, now=now)
         former, own = (read_version(lake, s, log.in_force(s)) for s in (PACKAGE, OWN_SOURCE))
-        decide(PACKAGE, new.version, 0 if is_first else compare_packages(former, new, own).height)
+        decide(
+            PACKAGE,
+            new.version,
+            0 if is_first else compare_packages(sources.book, former, new, own).height,
+        )
     known = log.last(OWN_SOURCE)
     if known != sources.own.version and (known or sources.own.entries.has_any):
         new = _load_own(lake, sources.own, staging, now=now)
@@ -185,15 +190,35 @@ def find_moves_of(lake: Lake, book: PriceBook, log: PriceLog, waiting: Decision)
     package, own = (read_version(lake, one, log.in_force(one)) for one in (PACKAGE, OWN_SOURCE))
     new = read_version(lake, waiting.source, waiting.source_version)
     if waiting.source == PACKAGE:
-        return compare_packages(package, new, own)
+        return compare_packages(book, package, new, own)
     return compare_own(book, package, own, new)
 
 
-def compare_packages(former: Listed, new: Listed, own: Listed) -> pl.DataFrame:
-    """Return how a new package moves prices, where the user's own do not stand over them."""
-    answers = _own_answers(former.names | new.names)
-    mine = resolve_own(answers, own=own.names, aliases={}, version=own.version)
-    return find_moves(*(join_cards(one.prices, answers, own.prices, mine) for one in (former, new)))
+def compare_packages(book: PriceBook, former: Listed, new: Listed, own: Listed) -> pl.DataFrame:
+    """Return how a new package moves prices, where the user's own do not stand over them.
+
+    Asked for each model by its own name, and for each name of callers whose price may move apart
+    from its model's: it means another model by the new package, or borrows another's price list.
+    """
+    ids = _own_answers(former.names | new.names)
+    mine = resolve_own(ids, own=own.names, aliases={}, version=own.version)
+    by_id = find_moves(*(join_cards(one.prices, ids, own.prices, mine) for one in (former, new)))
+    then = book.resolve(former.answers.select(NAMES).iter_rows(), now=FIRST_INSTANT)
+    same = former.answers.join(then, on=[*NAMES, *_MEANT], how="semi", nulls_equal=True)
+    lends = pl.col("called_provider_id").eq_missing(pl.col("provider_id"))
+    names = former.answers.join(same.filter(lends), on=NAMES, how="anti").select(NAMES)
+    by_name = find_moves(
+        _price_names(names, former, own, former.answers), _price_names(names, new, own, then)
+    )
+    return pl.concat([by_id, by_name]).unique(maintain_order=True)
+
+
+def _price_names(
+    names: pl.DataFrame, package: Listed, own: Listed, answers: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the cards of callers' names by one version of the package and what it answers."""
+    matched = own.match(names, lambda asked: answers.join(asked, on=NAMES, how="semi"))
+    return join_cards(package.prices, matched.answers, own.prices, matched.own)
 
 
 def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -> pl.DataFrame:

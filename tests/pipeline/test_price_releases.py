@@ -2,20 +2,47 @@
 
 from decimal import Decimal
 
-from tests.pipeline.releases import Prices, RenamingBook
+from tests.pipeline.releases import NewerBook, Prices, RenamingBook
 
 GPT, DATED, MINI = ("openai", "gpt-4o"), ("openai", "gpt-4o-2024-11-20"), ("openai", "gpt-4o-mini")
-USD = Decimal("0.0000025")
+USD, MINI_USD = Decimal("0.0000025"), Decimal("0.00000015")
+WAITS = ["genai-prices", "waits"]
 
 
 def test_a_release_that_waits_does_not_say_what_names_mean(prices: Prices) -> None:
     prices.settle("")
     assert prices.cost_per_input_token(GPT) == {GPT: USD}
     renamed = RenamingBook("9.9.9", ("gpt-4o", "gpt-4o-classic"), is_listed=True)
-    assert prices.settle(book=renamed) == ["genai-prices", "waits"]
+    assert prices.settle(book=renamed) == WAITS
     # One that nobody asked for before is known to the installed release only.
     assert prices.cost_per_input_token(GPT, DATED) == {GPT: USD, DATED: None}
     assert prices.explain(GPT)["model_id"] == "gpt-4o"
     asked = "SELECT model, source_version FROM model_resolutions ORDER BY ALL"
     former = prices.in_force[0]
     assert prices.lake.read(asked).rows() == [(GPT[1], former), (DATED[1], "9.9.9")]
+
+
+def test_a_release_waits_if_a_name_that_callers_use_means_another_price_by_it(
+    prices: Prices,
+) -> None:
+    prices.settle("")
+    unused = RenamingBook("9.9.8", ("gpt-4o", "gpt-4o-mini"), is_listed=False)
+    assert prices.settle(book=unused) == ["genai-prices", "taken"]
+    assert prices.cost_per_input_token(GPT, MINI) == {GPT: MINI_USD, MINI: MINI_USD}
+    # Back to where gpt-4o is gpt-4o: 0.15 to 2.50 dollars a million, and 0.60 to 10 for output.
+    assert prices.settle(book=RenamingBook("9.9.9", ("", ""), is_listed=False)) == WAITS
+    found = prices.moves().select("model", "former_usd_per_unit", "new_usd_per_unit")
+    assert {row for row in found.rows() if row[1] == MINI_USD} == {("gpt-4o", MINI_USD, USD)}
+    assert set(found["model"]) == {"gpt-4o"}
+    assert prices.cost_per_input_token(GPT) == {GPT: MINI_USD}
+
+
+def test_own_prices_at_one_provider_do_not_hide_a_move_at_one_that_borrows_the_list(
+    prices: Prices,
+) -> None:
+    own = '[[price]]\nprovider = "openai"\nmodel = "gpt-4o"\ninput_usd_per_mtok = "2.4"\n'
+    prices.settle(own + 'cache_read_usd_per_mtok = "1.2"\noutput_usd_per_mtok = "9"\n')
+    azure = ("azure", "gpt-4o")
+    assert prices.cost_per_input_token(azure, GPT) == {azure: USD, GPT: Decimal("0.0000024")}
+    assert prices.settle(book=NewerBook("9.9.9", "8")) == WAITS
+    assert set(prices.moves().select("provider", "model").rows()) >= {azure}
