@@ -10,7 +10,7 @@ import polars as pl
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.own_book import read_own_book
 from opsmeter_pipeline.storage.price_book import PriceBook
-from opsmeter_pipeline.storage.price_log import read_log
+from opsmeter_pipeline.storage.price_log import ACCEPTED, append_decisions, read_log
 from opsmeter_pipeline.storage.price_show import Request, explain_price, find_known
 from opsmeter_pipeline.storage.price_versions import Sources, find_moves_of, settle_prices
 from opsmeter_pipeline.storage.prices import find_cards
@@ -82,6 +82,12 @@ class Prices:
         sources = Sources(self.book, read_own_book(self.file, is_required=False))
         known = find_known(self.lake, read_log(self.lake), sources, now=NOW)
         return explain_price(Request(*name, NOW, "default", "prod", "t1", 1), sources, known)
+
+    def accept(self) -> None:
+        """Accept what waits, as a person does."""
+        log = read_log(self.lake)
+        taken = [one._replace(decision=ACCEPTED, decided_by="ann") for one in log.waiting()]
+        append_decisions(self.lake, log, taken)
 
     def moves(self) -> pl.DataFrame:
         """Return how what waits would move prices."""
