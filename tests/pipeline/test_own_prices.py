@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from opsmeter_pipeline.cli.price_show import Asked, show_command
+from opsmeter_pipeline.cli.price_show import Asked as AskedPrice
+from opsmeter_pipeline.cli.price_show import show_command
 from opsmeter_pipeline.cli.prices import accept_command, check_command, pending_command
+from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
 from opsmeter_pipeline.model.errors import (
     NothingWaitsError,
     OwnPricesError,
@@ -175,7 +177,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def show(model: str, provider: str, home: Path, **options: object) -> None:
-    asked = Asked(model, provider, None, "default", "unknown", "prod", 1, None)
+    asked = AskedPrice(model, provider, None, "default", "unknown", "prod", 1, None)
     show_command(asked._replace(**options), home=home, as_json=True)
 
 
@@ -247,3 +249,17 @@ def test_an_alias_of_nothing_is_named_by_check(tmp_path: Path) -> None:
     file.write_text(ALIAS.replace("gpt-4o", "gpt-never"))
     with pytest.raises(OwnPricesError, match=r"alias 1 .azure prod-chat.: nobody has a price"):
         check_command(file, as_json=True)
+
+
+def test_reconcile_knows_what_an_alias_means_at_the_provider_that_bills_it(
+    priced: PipelineHome, tmp_path: Path, capsys
+) -> None:
+    """azure bills gpt-4o for the deployment that callers name Prod-Chat; so may an export."""
+    header = "day,provider,model,requests,cost_usd\n"
+    for name in ("gpt-4o", "prod-chat"):
+        file = tmp_path / "azure.csv"
+        file.write_text(f"{header}2025-03-10,azure,{name},1,0.0209\n")
+        reconcile_command(Asked(file, None, "0", *[None] * 6), home=priced.folder, as_json=True)
+        (requests, cost) = told(capsys)["rows"]
+        assert (requests["model"], requests["warehouse"]) == ("gpt-4o", 1)
+        assert (cost["provider"], D(cost["delta"])) == ("azure", 0)
