@@ -73,7 +73,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         _refuse_taken_lines(con, publication)
         replaced = list(publication.replaced)
         refuse_overtaken(con, publication.standing, replaced=replaced)
-        before = sum_days(con, replaced)
+        before, noted = sum_days(con, replaced), _read_noted(con, publication)
         for table in BATCH_TABLES if replaced else ():
             con.execute(
                 f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))", [replaced]
@@ -83,6 +83,8 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
                 _insert(con, table, paths)
             for path in handed_over.get(table, ()):
                 con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
+        for known in noted:
+            con.execute("UPDATE ingest_batches SET visible_at = ? WHERE batch_id = ?", known)
         logged.update(_record_lateness(con, publication, before))
         message = [publication.run_id, ", ".join(publication.batch_ids)]
         con.execute("CALL lake.set_commit_message(?, ?)", message)
@@ -154,6 +156,23 @@ def _record_lateness(
         new = next((one for one in kinds if kinds[one] == "live"), None)
         record_look(con, publication.watermark, batch_id=new)
     return {DAY_CHANGES.name: changes, WATERMARKS.name: int(publication.watermark is not None)}
+
+
+def _read_noted(
+    con: duckdb.DuckDBPyConnection, publication: Publication
+) -> list[tuple[datetime, str]]:
+    """Return when batches were first visible, where that was noted after this run had read them.
+
+    A replay may begin between the commit of a batch and the note of when it was visible.
+    """
+    staged = [str(path) for path in publication.rows.get(INGEST_BATCHES, ())]
+    if not publication.replaced or not staged:
+        return []
+    sql = """
+        SELECT t.visible_at, batch_id FROM ingest_batches t JOIN read_parquet(?) n USING (batch_id)
+        WHERE t.visible_at IS NOT NULL AND n.visible_at IS NULL
+    """
+    return fetch(con, sql, [staged]).rows()
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:
