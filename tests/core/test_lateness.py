@@ -314,8 +314,12 @@ def test_the_log_of_changes_is_held_to_the_cube_by_a_promise(home: Home) -> None
     rows = {(FIRST, "prod"): (1, dollars("0.5")), (FIRST, "dev"): (1, dollars("0.5"))}
     home.publish("b1", rows, at=START)
     assert home.rows(promise.culprits) == []
-    home.con.execute("UPDATE day_changes SET change_cost_usd = 0.500000000000000001")
-    assert [row[:2] for row in home.rows(promise.culprits)] == [("b1", FIRST)]
+    for name in (one for one in DAY_CHANGES.schema if one.startswith("change_")):
+        step = "0.000000000000000001" if name.endswith("_usd") else "1"
+        home.con.execute(f"UPDATE day_changes SET {name} = {name} + {step}")
+        assert [row[:2] for row in home.rows(promise.culprits)] == [("b1", FIRST)], name
+        home.con.execute(f"UPDATE day_changes SET {name} = {name} - {step}")
+    assert home.rows(promise.culprits) == []
     home.con.execute("DELETE FROM day_changes")
     assert [row[:2] for row in home.rows(promise.culprits)] == [("b1", FIRST)]
 
