@@ -22,7 +22,10 @@ from opsmeter_pipeline.storage.price_book import PriceBook
 _LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7)}
 _KEPT = 50
 """How many values of a dimension are kept; the rest are one row."""
-_READS = ("attribution_hourly", "users_daily", "ingest_batches", "price_catalogue")
+_READS = (
+    *("attribution_hourly", "users_daily", "events", "ingest_batches"),
+    *("price_catalogue", "price_versions", "price_aliases", "model_resolutions"),
+)
 _SPEC = table_spec(COST_DRIVERS, group="drivers", deps=_READS)
 
 

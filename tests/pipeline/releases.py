@@ -72,8 +72,8 @@ class Prices:
         self.loads += 1
         staging = Staging(self.folder / "staging", f"run-{self.loads}")
         frame = pl.DataFrame(list(names), schema=["provider", "model"], orient="row")
-        log = read_log(self.lake)
-        found = find_cards(self.lake, self.book, log, staging, names=frame, now=NOW)
+        log, now = read_log(self.lake), NOW + timedelta(hours=self.loads)
+        found = find_cards(self.lake, self.book, log, staging, names=frame, now=now)
         told = found.cards.filter(pl.col("service_tier").is_null())
         return {row[:2]: row[2] for row in told.select(*frame.columns, "uncached_input").rows()}
 

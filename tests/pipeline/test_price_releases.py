@@ -1,8 +1,19 @@
 """A release of the package that waits, or changes what names mean: what prices meanwhile."""
 
+from datetime import datetime
 from decimal import Decimal
 
+import polars as pl
+
+from opsmeter_pipeline.cli.ingest import run_job
+from opsmeter_pipeline.orchestration.jobs import take_new
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.price_log import Decision, append_decisions, read_log
+from opsmeter_pipeline.storage.price_versions import Sources
 from tests.pipeline.releases import NewerBook, Prices, RenamingBook
+from tests.pipeline.support import DAY, PipelineHome, jsonl, payload
 
 GPT, DATED, MINI = ("openai", "gpt-4o"), ("openai", "gpt-4o-2024-11-20"), ("openai", "gpt-4o-mini")
 USD, MINI_USD = Decimal("0.0000025"), Decimal("0.00000015")
@@ -46,3 +57,32 @@ def test_own_prices_at_one_provider_do_not_hide_a_move_at_one_that_borrows_the_l
     assert prices.cost_per_input_token(azure, GPT) == {azure: USD, GPT: Decimal("0.0000024")}
     assert prices.settle(book=NewerBook("9.9.9", "8")) == WAITS
     assert set(prices.moves().select("provider", "model").rows()) >= {azure}
+
+
+class OvertakenBook(PriceBook):
+    """The installed package, in whose first loading another process decides on a version."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def catalogue(self, *, now: datetime) -> pl.DataFrame:
+        log = read_log(self._lake)
+        if log.rows.is_empty():
+            other = Decision("genai-prices", "0.0.1", "taken", "another's", 0, "ann", now)
+            append_decisions(self._lake, log, [other])
+        return super().catalogue(now=now)
+
+
+class OvertakenHome(HomeResource):
+    """A home with that package."""
+
+    def price_sources(self) -> Sources:
+        return super().price_sources()._replace(book=OvertakenBook(self.lake))
+
+
+def test_a_run_whose_price_decision_was_overtaken_is_tried_again(home: PipelineHome) -> None:
+    home.land("1.jsonl", jsonl(payload("r1")))
+    opened = OvertakenHome(home=str(home.folder))
+    run_job(home.instance, opened, DAY, take_new(log_level="CRITICAL"))
+    assert home.rows("SELECT decided_by = 'ann' FROM price_versions") == [(True,), (False,)]
+    assert home.rows("SELECT external_request_id FROM events") == [("r1",)]
