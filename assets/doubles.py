@@ -11,9 +11,11 @@ from opsmeter_pipeline.orchestration.metadata import preview, rows_metadata, tab
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.doubles import look_for_doubles
 
+_READS = ("events", "ingest_files", "attribution_hourly", "model_resolutions")
+
 
 @dg.multi_asset(
-    specs=[table_spec(DOUBLE_INSTRUMENTATION, group="doubles", deps=["events", "ingest_files"])],
+    specs=[table_spec(DOUBLE_INSTRUMENTATION, group="doubles", deps=_READS)],
     pool=QUALITY_POOL,
 )
 def looked_doubles(home: HomeResource) -> dg.MaterializeResult[Any]:

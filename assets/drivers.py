@@ -17,11 +17,15 @@ from opsmeter_pipeline.orchestration.metadata import Figure, preview, rows_metad
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.drivers import read_compared, replace_drivers
+from opsmeter_pipeline.storage.price_book import PriceBook
 
 _LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7)}
 _KEPT = 50
 """How many values of a dimension are kept; the rest are one row."""
-_READS = ("attribution_hourly", "users_daily", "ingest_batches", "price_catalogue")
+_READS = (
+    *("attribution_hourly", "users_daily", "events", "ingest_batches"),
+    *("price_catalogue", "price_versions", "price_aliases", "model_resolutions"),
+)
 
 
 @dg.multi_asset(
@@ -39,16 +43,21 @@ def explained_drivers(
     """
     staging, now = home.staging(context.run.run_id), utc_now()
     end_at = start_of_day(date.fromisoformat(context.partition_key))
-    whys = {name: _explain(home, end_at, length) for name, length in _LENGTHS.items()}
+    book = PriceBook()
+    whys = {
+        name: _explain(home, book, end_at=end_at, length=length)
+        for name, length in _LENGTHS.items()
+    }
     rows = pl.concat([build_rows(why, now=now) for why in whys.values()])
     replace_drivers(home.lake, staging.write(COST_DRIVERS.name, rows))
     staging.delete()
     return dg.MaterializeResult(COST_DRIVERS.name, metadata=_describe(whys, rows))
 
 
-def _explain(home: HomeResource, end_at: datetime, length: timedelta) -> Why:
+def _explain(home: HomeResource, book: PriceBook, *, end_at: datetime, length: timedelta) -> Why:
     comparison = compare_until(end_at, length)
-    compared = read_compared(home.lake, comparison, late_after=SPIKE_LIMITS.late_after)
+    late_after = SPIKE_LIMITS.late_after
+    compared = read_compared(home.lake, book, comparison, late_after=late_after)
     return explain_change(compared, comparison, limit=_KEPT)
 
 

@@ -23,16 +23,20 @@ _MEASURES = {
 }
 
 
-def tell_state(ends_at: str) -> str:
+def tell_state(ends_at: str, *, day: str) -> str:
     """Return the SQL of a total's state, from the SQL of the instant at which its time ends.
 
     A watermark ahead of the reader's clock was measured by a clock that was wrong.
+
+    Args:
+        ends_at: when the total's last hour ends.
+        day: its UTC day.
     """
-    newest = """
-        SELECT least(arg_max(complete_through, number), now())
-            - to_seconds(arg_max(lateness_allowance_seconds, number)) FROM watermarks
-    """
-    return f"CASE WHEN {ends_at} <= ({newest}) THEN 'final' ELSE 'provisional' END"
+    return (
+        f"CASE WHEN {ends_at} <= (SELECT {_THROUGH} - to_seconds("
+        f"arg_max(lateness_allowance_seconds, number)) FROM watermarks) "
+        f"AND {day} NOT IN ({_LOADING}) THEN 'final' ELSE 'provisional' END"
+    )
 
 
 def end_of(day: str) -> str:
@@ -42,6 +46,22 @@ def end_of(day: str) -> str:
     "((day + 1)::TIMESTAMP AT TIME ZONE 'UTC')"
     """
     return f"(({day} + 1)::TIMESTAMP AT TIME ZONE 'UTC')"
+
+
+def is_history(day: str) -> str:
+    """Return the SQL that says whether a UTC day was over before the home's first look."""
+    return f"({end_of(day)} <= (SELECT min_by(looked_at, number) FROM watermarks))"
+
+
+_THROUGH = "least(arg_max(complete_through, number), now())"
+_LOADING = f"""
+    SELECT day FROM day_changes GROUP BY day
+    HAVING {is_history("day")} AND coalesce(min_by(visible_at, number), now()) >= (
+        SELECT min(looked_at) FROM watermarks
+        WHERE looked_at > (SELECT {_THROUGH} FROM watermarks)
+    )
+"""
+"""Days of history of which some may still wait: it had landed when the first of it was taken."""
 
 
 _IS_CHANGED = " OR ".join(
@@ -56,7 +76,10 @@ COUNT_CHANGES_AFTER_FINAL = f"""
 
 LATE_CHANGE_COLUMNS: Sequence[Column] = (
     *DAY_CHANGES.pick("day", "number", "batch_id", "kind"),
-    instant("first_reported_at", "When the day was over and first shown, or final without a row."),
+    instant(
+        "first_reported_at",
+        "When the day was over and first shown, or final without a row; of history, when final.",
+    ),
     *DAY_CHANGES.pick("visible_at"),
     flag("day_was_final", "The day had been final before this change."),
     *DAY_CHANGES.pick("final_at"),
@@ -87,11 +110,11 @@ LATE_CHANGES = f"""
         SELECT day, number, batch_id, kind, visible_at, final_at,
             final_at IS NOT NULL AS day_was_final,
             number > min(number) OVER so_far AND coalesce(visible_at, now()) > {end_of("day")}
-                AS is_after_report, {_IS_CHANGED} AS is_changed,
-            coalesce(
+                AND NOT {is_history("day")} AS is_after_report, {_IS_CHANGED} AS is_changed,
+            CASE WHEN {is_history("day")} THEN final_at ELSE coalesce(
                 first_value(final_at) OVER so_far,
                 greatest({end_of("day")}, first_value(visible_at) OVER so_far)
-            ) AS first_reported_at,
+            ) END AS first_reported_at,
             {", ".join(_running(name) for name in _MEASURES)},
             change_unpriced_attempts
         FROM (

@@ -14,7 +14,12 @@ from opsmeter_pipeline.cli.app import err, print_json, print_table, spell_comman
 from opsmeter_pipeline.cli.status import tell
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import DiskFullError, OvertakenError, RunFailedError
+from opsmeter_pipeline.model.errors import (
+    DiskFullError,
+    OvertakenError,
+    PricesOvertakenError,
+    RunFailedError,
+)
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
@@ -28,6 +33,8 @@ from opsmeter_pipeline.storage.survey import survey_landing
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
 _NO_ROOM_BYTES = 8 << 20
 _TRIES = 3
+_OVERTAKEN = (OvertakenError.__name__, PricesOvertakenError.__name__)
+"""Errors after which nothing was written and the same run again may pass."""
 _SEE_LOG = "see the run's log"
 _FINDINGS = """
     SELECT file, finding, detail FROM landing_findings
@@ -166,7 +173,7 @@ def run_job(
         failed = next((event for event in result.all_events if event.is_step_failure), None)
         data = failed.step_failure_data.error if failed else None
         error = (data.cause or data) if data else None
-        if not tries_left or error is None or error.cls_name != OvertakenError.__name__:
+        if not tries_left or error is None or error.cls_name not in _OVERTAKEN:
             step = (failed.step_key if failed else None) or "the run"
             raise RunFailedError(result.run_id, step, error.message.strip() if error else _SEE_LOG)
     return result.run_id  # pyright: ignore[reportPossiblyUnboundVariable] - there is a first try

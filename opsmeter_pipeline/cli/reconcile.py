@@ -21,7 +21,13 @@ from opsmeter_pipeline.reconcile.sums import Case, Place
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
-from opsmeter_pipeline.storage.reconcile import Traffic, read_export, read_warehouse, resolve_keys
+from opsmeter_pipeline.storage.reconcile import (
+    Traffic,
+    read_export,
+    read_own_aliases,
+    read_warehouse,
+    resolve_keys,
+)
 
 _MARK = {True: "", False: "outside", None: "not told"}
 _NEXT = """\
@@ -57,18 +63,21 @@ def reconcile_command(asked: Asked, *, home: Path | None, as_json: bool) -> None
     now = utc_now()
     tolerance, statement = parse_tolerance(asked.tolerance), _read(asked)
     period = choose_period(statement, start=asked.start, end=asked.end)
-    book = PriceBook()
+    book, lake = PriceBook(), Lake(load_settings(home=home).warehouse)
+    aliases = read_own_aliases(lake)
     warehouse = read_warehouse(
-        Lake(load_settings(home=home).warehouse),
+        lake,
         book,
         providers=statement.providers,
+        aliases=aliases,
         period=period,
         spans=statement.spans,
         traffic=Traffic(asked.environment, asked.data_mode),
         exported_at=statement.exported_at,
         now=now,
     )
-    keys = resolve_keys(book, {(row.provider, row.model) for row in statement.rows}, now=now)
+    names = {(row.provider, row.model) for row in statement.rows}
+    keys = resolve_keys(book, names, aliases=aliases, now=now)
     found = reconcile_statement(
         statement, warehouse, keys=keys, period=period, tolerance=tolerance, now=now
     )

@@ -22,6 +22,7 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.drivers import read_compared
 from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.price_book import PriceBook
 
 _MINUTES = "%Y-%m-%d %H:%M"
 _FINDINGS_SHOWN = 3
@@ -67,7 +68,7 @@ def why_command(question: Question, *, home: Path | None, as_json: bool) -> None
     )
     shown = choose_dimensions(question.by)
     lake = Lake(load_settings(home=home).warehouse)
-    compared = read_compared(lake, comparison, late_after=SPIKE_LIMITS.late_after)
+    compared = read_compared(lake, PriceBook(), comparison, late_after=SPIKE_LIMITS.late_after)
     why = explain_change(compared, comparison, limit=question.limit)
     if as_json:
         print_json(_to_document(why, shown))

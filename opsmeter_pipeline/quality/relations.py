@@ -107,9 +107,19 @@ def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) 
 _DAY_MEASURES = {
     **{
         f"change_{name}": f"sum({name}) FILTER ({PRODUCTION})"
-        for name in ("requests", "attempts", "input_tokens", "output_tokens", "cost_usd")
+        for name in (
+            "requests",
+            "attempts",
+            "input_tokens",
+            "output_tokens",
+            "unpriced_attempts",
+            "cost_usd",
+        )
     },
-    "change_left_out_cost_usd": f"sum(cost_usd) FILTER (NOT ({PRODUCTION}))",
+    **{
+        f"change_left_out_{name}": f"sum({name}) FILTER (NOT ({PRODUCTION}))"
+        for name in ("attempts", "cost_usd")
+    },
 }
 _CHANGES_ADD_UP = _agrees(
     "All changes of a batch's part of a day add up to what it holds now.",
@@ -276,8 +286,8 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 t.change_usd AS total FROM (
                     SELECT {_WINDOWS}, dimension, sum(change_usd)::{_MONEY} AS change_usd
                     FROM cost_drivers WHERE dimension <> 'total' GROUP BY ALL
-                ) d JOIN (FROM cost_drivers WHERE dimension = 'total') t USING ({_WINDOWS})
-                WHERE d.change_usd <> t.change_usd ORDER BY ALL""",
+                ) d LEFT JOIN (FROM cost_drivers WHERE dimension = 'total') t USING ({_WINDOWS})
+                WHERE d.change_usd IS DISTINCT FROM t.change_usd ORDER BY ALL""",
             ),
         ),
         "clocks_hourly": (

@@ -102,7 +102,8 @@ class Warehouse:
         known: its events' sums.
         refused: lines in quarantine.
         uncovered: its events in hours for which the export does not speak.
-        taken_through: when the newest file that was taken had landed; None if none was.
+        taken_through: when the newest file that was taken had landed, or up to where nothing that
+            waits may hold events, if that is earlier; None if none was taken.
         attempts: all attempts of each day, of any provider.
     """
 

@@ -30,12 +30,18 @@ _SIGNATURE = ("environment", "data_mode", "served", "input_tokens", "output_toke
 _PARTS = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _KEYS = "first_source, first_endpoint_tag, second_source, second_endpoint_tag"
 _GROUP = f"environment, data_mode, {_KEYS}"
+SERVED = """
+        SELECT provider, model, max_by(model_id, (
+            rule NOT IN ('own_name', 'own_model'), resolved_at, source_version
+        )) AS model_id
+        FROM model_resolutions GROUP BY ALL
+"""
+"""What serves a name: the catalogue's model before the entry of own prices that pays for it."""
 _PAIRS = f"""
     WITH sources AS (
         SELECT unnest($1::VARCHAR[]) AS file, unnest($2::VARCHAR[]) AS source
     ), names AS (
-        SELECT provider, model, max_by(model_id, resolved_at) AS model_id
-        FROM model_resolutions GROUP BY ALL
+        {SERVED}
     ), told AS MATERIALIZED (
         SELECT row_number() OVER () AS n, external_request_id AS id, source, endpoint_tag, model,
             environment, data_mode, coalesce(model_id, lower(model)) AS served,

@@ -18,6 +18,8 @@ from opsmeter_pipeline.drivers.windows import Comparison
 from opsmeter_pipeline.model.sql import OF_EVENT
 from opsmeter_pipeline.model.tables import COST_DRIVERS
 from opsmeter_pipeline.storage.lake import Lake, fetch
+from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.reference_prices import read_reference_prices
 
 _KEYS = ("endpoint_tag", "prompt_version", "provider", "model", "tenant_id")
 _PLACES = {
@@ -28,23 +30,6 @@ _PLACES = {
 }
 """Of each dimension of the groups, what its values stand within, and the value."""
 _TIER = "environment = $environment AND data_mode = $data_mode"
-_PRICES = """
-    SELECT provider, model, token_class, arg_max(price_usd_per_unit, (p.loaded_at, priority))
-    FROM (
-        SELECT provider, model, arg_max(provider_id, resolved_at) AS provider_id,
-            arg_max(model_id, resolved_at) AS model_id
-        FROM model_resolutions WHERE model_id IS NOT NULL GROUP BY provider, model
-    ) JOIN price_catalogue p USING (provider_id, model_id)
-    WHERE unit = 'token' AND tier_threshold_tokens IS NULL AND window_start IS NULL
-        AND service_tier IS NULL AND environment IS NULL AND tenant_id IS NULL
-        AND (source, source_version) NOT IN (
-            SELECT (source, source_version) FROM price_versions GROUP BY ALL
-            HAVING arg_max(decision, decision_number) = 'waits'
-        )
-        AND coalesce(valid_from <= $1, true) AND coalesce(valid_to > $1, true)
-    GROUP BY ALL ORDER BY ALL
-"""
-
 _TYPE = {name: "DECIMAL(38,18)" if name == "cost_usd" else "BIGINT" for name in MEASURES}
 _EACH = ", ".join(f"sum({name})::{kind} AS {name}" for name, kind in _TYPE.items())
 """The select list of all measures of one window."""
@@ -69,11 +54,14 @@ _TENANTS = f"""
 """Of each endpoint the tenant whose cost grew most."""
 
 
-def read_compared(lake: Lake, comparison: Comparison, *, late_after: timedelta) -> Compared:
-    """Return what the two windows hold, all of it on one snapshot.
+def read_compared(
+    lake: Lake, book: PriceBook, comparison: Comparison, *, late_after: timedelta
+) -> Compared:
+    """Return what the two windows hold, all sums of it on one snapshot.
 
     Args:
         lake: the warehouse.
+        book: the installed package; see `read_reference_prices`.
         comparison: the windows, the environment and the data mode.
         late_after: how long after the end of its hour a row's batch may have been taken; a row
             that came later `is_late`.
@@ -88,11 +76,13 @@ def read_compared(lake: Lake, comparison: Comparison, *, late_after: timedelta) 
             _sum_by(con, f"'{dimension}' AS dimension, {within} AS within, {value} AS value")
             for dimension, (within, value) in _PLACES.items()
         ]
+        cells = _sum_by(con, "endpoint_tag, provider, model, is_late")
+        names = cells.select("provider", "model").unique()
         return Compared(
-            cells=_sum_by(con, "endpoint_tag, provider, model, is_late"),
+            cells=cells,
             values=pl.concat([*by_value, _read_users(con, comparison)]),
             tenants=fetch(con, _TENANTS),
-            prices=fetch(con, _PRICES, [comparison.previous_start_at]),
+            prices=read_reference_prices(lake, book, names, comparison=comparison),
             newest_hour_at=fetch(con, "SELECT max(newest_hour_at) FROM groups_compared").item(),
         )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
-from opsmeter_pipeline.lateness import end_of
+from opsmeter_pipeline.lateness import end_of, is_history
 from opsmeter_pipeline.model.sql import PRODUCTION
 from opsmeter_pipeline.model.tables import DAY_CHANGES
 from opsmeter_pipeline.model.watermark import Watermark
@@ -19,7 +19,6 @@ from opsmeter_pipeline.storage.lake import Lake, fetch, quote, sql_type
 _FIELDS = ", ".join(Watermark.__annotations__)
 _NEWEST = f"SELECT {_FIELDS} FROM watermarks ORDER BY number DESC LIMIT 1"
 _CHANGES = [name for name in DAY_CHANGES.schema if name.startswith("change_")]
-_DAY_END = end_of("c.day")
 
 
 def read_watermark(lake: Lake) -> Watermark | None:
@@ -122,24 +121,34 @@ def _final_hour(watermark: Watermark) -> datetime:
 _TOLD = ["batch_id", "day", "kind", *_CHANGES]
 _INSERT = f"""
     INSERT INTO day_changes ({", ".join(DAY_CHANGES.schema)})
-    WITH changed AS MATERIALIZED (SELECT {", ".join(map(_unnest, _TOLD))}), claims AS (
+    WITH changed AS MATERIALIZED (SELECT {", ".join(map(_unnest, _TOLD))}), asked AS (
+        SELECT ?::TIMESTAMPTZ AS published_at, ? AS run_id
+    ), known AS (
+        SELECT day, coalesce(min_by(visible_at, number), any_value(published_at)) AS visible_at
+        FROM day_changes, asked WHERE day IN (SELECT day FROM changed) GROUP BY day
+    ), loads AS (
+        SELECT k.day, max(w.looked_at) AS began_at
+        FROM known k JOIN watermarks w ON w.looked_at <= k.visible_at
+        WHERE {is_history("k.day")} GROUP BY k.day
+    ), claims AS (
         SELECT c.day, min_by(w.looked_at, w.number) AS final_at
-        FROM (SELECT DISTINCT day FROM changed) c JOIN watermarks w
-        ON w.complete_through - to_seconds(w.lateness_allowance_seconds) >= {_DAY_END}
-        WHERE w.complete_through <= ? GROUP BY c.day
+        FROM (SELECT DISTINCT day FROM changed) c LEFT JOIN loads ON loads.day = c.day
+        JOIN watermarks w
+        ON w.complete_through - to_seconds(w.lateness_allowance_seconds) >= {end_of("c.day")}
+            AND w.complete_through <= (SELECT published_at FROM asked)
+            AND coalesce(w.complete_through >= loads.began_at, NOT {is_history("c.day")})
+        GROUP BY c.day
     )
     SELECT (SELECT coalesce(max(number), 0) + 1 FROM day_changes),
-        c.batch_id, c.day, c.kind, ?, {", ".join(f"c.{name}" for name in _CHANGES)},
-        CASE WHEN claims.final_at IS NULL THEN NULL
-            WHEN known.day IS NOT NULL THEN greatest(claims.final_at, known.visible_at)
-            WHEN {_DAY_END} > (SELECT min_by(looked_at, number) FROM watermarks)
-            THEN claims.final_at END,
+        c.batch_id, c.day, c.kind, asked.run_id, {", ".join(f"c.{name}" for name in _CHANGES)},
+        CASE WHEN claims.final_at IS NOT NULL
+            THEN greatest(claims.final_at, known.visible_at) END,
         NULL
-    FROM changed c
-    LEFT JOIN (
-        SELECT day, min_by(visible_at, number) AS visible_at FROM day_changes GROUP BY day
-    ) known ON known.day = c.day
+    FROM changed c CROSS JOIN asked
+    LEFT JOIN known ON known.day = c.day
     LEFT JOIN claims ON claims.day = c.day
 """
 """A day is final once a look says so and it is shown: from its first row on, or, if it ended under
-our eyes, also without one, because then nothing stands for zero."""
+our eyes, also without one, because then nothing stands for zero. Of history, days that were over at
+the home's first look, a look says so once it knows that all is visible that had landed when the
+first of the day was taken: a backlog is one report, in however many batches it comes."""

@@ -110,7 +110,7 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
     own, name = known.own, (request.provider, request.model)
     frame = pl.DataFrame([name], schema=dict.fromkeys(NAMES, pl.String), orient="row")
     answers, mine = own.match(
-        frame, lambda asked: sources.book.resolve(asked.iter_rows(), now=request.at)
+        frame, lambda asked: known.package.answer(sources.book, asked, now=request.at)
     )
     cards = join_cards(known.package.prices, answers, own.prices, mine)
     event = _event_of(request)

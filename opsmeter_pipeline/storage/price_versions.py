@@ -37,6 +37,7 @@ _FIRST = "the first prices of this home"
 _WITHIN = "no price moves by 50 % or more"
 _BEYOND = "prices move by 50 % or more"
 _VERSION = ("source", "source_version")
+_MEANT = ("called_provider_id", "provider_id", "model_id")
 
 
 class Listed(NamedTuple):
@@ -46,11 +47,13 @@ class Listed(NamedTuple):
         version: which.
         prices: its rows of `price_catalogue`.
         aliases: what each alias means; the package has none.
+        answers: what names of callers were resolved to by it: rows of `model_resolutions`.
     """
 
     version: str
     prices: pl.DataFrame
     aliases: dict[Name, Name]
+    answers: pl.DataFrame
 
     @property
     def names(self) -> set[Name]:
@@ -61,8 +64,14 @@ class Listed(NamedTuple):
         """Return what names are matched to where this is the user's file; see `match_names`."""
         return match_names(names, ask, own=self.names, aliases=self.aliases, version=self.version)
 
+    def answer(self, book: PriceBook, names: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+        """Return the resolution of names: by this version where it was asked, else by the book."""
+        known = self.answers.join(names, on=NAMES, how="semi")
+        new = names.select(NAMES).join(known, on=NAMES, how="anti")
+        return pl.concat([known, book.resolve(new.iter_rows(), now=now)])
 
-NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {})
+
+NO_PRICES = Listed("", PRICE_CATALOGUE.empty(), {}, MODEL_RESOLUTIONS.empty())
 
 
 class Sources(NamedTuple):
@@ -100,7 +109,11 @@ def settle_prices(
     if log.last(PACKAGE) != sources.book.version:
         new = _load_package(lake, sources.book, staging, now=now)
         former, own = (read_version(lake, s, log.in_force(s)) for s in (PACKAGE, OWN_SOURCE))
-        decide(PACKAGE, new.version, 0 if is_first else compare_packages(former, new, own).height)
+        decide(
+            PACKAGE,
+            new.version,
+            0 if is_first else compare_packages(sources.book, former, new, own).height,
+        )
     known = log.last(OWN_SOURCE)
     if known != sources.own.version and (known or sources.own.entries.has_any):
         new = _load_own(lake, sources.own, staging, now=now)
@@ -117,10 +130,12 @@ def read_version(lake: Lake, source: str, version: str | None) -> Listed:
         return NO_PRICES
     sql = "SELECT * FROM price_catalogue WHERE source = ? AND source_version = ?"
     prices = PRICE_CATALOGUE.arrange(lake.read(sql, [source, version]))
+    told = lake.read("SELECT * FROM model_resolutions WHERE source_version = ?", [version])
+    answers = MODEL_RESOLUTIONS.arrange(told)
     if source == PACKAGE:
-        return Listed(version, prices, {})
+        return Listed(version, prices, {}, answers)
     aliases = lake.read("SELECT * FROM price_aliases WHERE source_version = ?", [version])
-    return Listed(version, prices, _by_name(aliases))
+    return Listed(version, prices, _by_name(aliases), answers)
 
 
 def _by_name(aliases: pl.DataFrame) -> dict[Name, Name]:
@@ -131,12 +146,13 @@ def _by_name(aliases: pl.DataFrame) -> dict[Name, Name]:
 def list_own(own: OwnBook, *, now: datetime) -> Listed:
     """Return the prices of the file as it is now."""
     rows = to_catalogue_rows(own.entries, version=own.version, sha256=own.sha256, loaded_at=now)
-    return Listed(own.version, rows, {alias.name: alias.means for alias in own.entries.aliases})
+    aliases = {alias.name: alias.means for alias in own.entries.aliases}
+    return Listed(own.version, rows, aliases, MODEL_RESOLUTIONS.empty())
 
 
 def list_package(book: PriceBook, *, now: datetime) -> Listed:
     """Return the prices of the installed package."""
-    return Listed(book.version, book.catalogue(now=now), {})
+    return Listed(book.version, book.catalogue(now=now), {}, MODEL_RESOLUTIONS.empty())
 
 
 def find_unknown_aliases(book: PriceBook, own: OwnBook, *, now: datetime) -> list[str]:
@@ -174,15 +190,35 @@ def find_moves_of(lake: Lake, book: PriceBook, log: PriceLog, waiting: Decision)
     package, own = (read_version(lake, one, log.in_force(one)) for one in (PACKAGE, OWN_SOURCE))
     new = read_version(lake, waiting.source, waiting.source_version)
     if waiting.source == PACKAGE:
-        return compare_packages(package, new, own)
+        return compare_packages(book, package, new, own)
     return compare_own(book, package, own, new)
 
 
-def compare_packages(former: Listed, new: Listed, own: Listed) -> pl.DataFrame:
-    """Return how a new package moves prices, where the user's own do not stand over them."""
-    answers = _own_answers(former.names | new.names)
-    mine = resolve_own(answers, own=own.names, aliases={}, version=own.version)
-    return find_moves(*(join_cards(one.prices, answers, own.prices, mine) for one in (former, new)))
+def compare_packages(book: PriceBook, former: Listed, new: Listed, own: Listed) -> pl.DataFrame:
+    """Return how a new package moves prices, where the user's own do not stand over them.
+
+    Asked for each model by its own name, and for each name of callers whose price may move apart
+    from its model's: it means another model by the new package, or borrows another's price list.
+    """
+    ids = _own_answers(former.names | new.names)
+    mine = resolve_own(ids, own=own.names, aliases={}, version=own.version)
+    by_id = find_moves(*(join_cards(one.prices, ids, own.prices, mine) for one in (former, new)))
+    then = book.resolve(former.answers.select(NAMES).iter_rows(), now=FIRST_INSTANT)
+    same = former.answers.join(then, on=[*NAMES, *_MEANT], how="semi", nulls_equal=True)
+    lends = pl.col("called_provider_id").eq_missing(pl.col("provider_id"))
+    names = former.answers.join(same.filter(lends), on=NAMES, how="anti").select(NAMES)
+    by_name = find_moves(
+        _price_names(names, former, own, former.answers), _price_names(names, new, own, then)
+    )
+    return pl.concat([by_id, by_name]).unique(maintain_order=True)
+
+
+def _price_names(
+    names: pl.DataFrame, package: Listed, own: Listed, answers: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the cards of callers' names by one version of the package and what it answers."""
+    matched = own.match(names, lambda asked: answers.join(asked, on=NAMES, how="semi"))
+    return join_cards(package.prices, matched.answers, own.prices, matched.own)
 
 
 def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -> pl.DataFrame:
@@ -194,7 +230,7 @@ def compare_own(book: PriceBook, package: Listed, former: Listed, new: Listed) -
 def cards_of(names: set[Name], book: PriceBook, package: Listed, own: Listed) -> pl.DataFrame:
     """Return the cards of these names by one version of the package and one of the file."""
     frame = pl.DataFrame(sorted(names), schema=dict.fromkeys(NAMES, pl.String), orient="row")
-    matched = own.match(frame, lambda asked: book.resolve(asked.iter_rows(), now=FIRST_INSTANT))
+    matched = own.match(frame, lambda asked: package.answer(book, asked, now=FIRST_INSTANT))
     return join_cards(package.prices, matched.answers, own.prices, matched.own)
 
 

@@ -1,7 +1,8 @@
 """Prices in the warehouse: what each name that callers use was resolved to, and what it costs.
 
 A name is resolved once per version of a source, so the source is not even opened in most runs.
-Which version prices is decided in `storage.price_versions`.
+Which version prices is decided in `storage.price_versions`; what it said of a name counts as long
+as it prices, whatever is installed meanwhile.
 """
 
 from datetime import datetime
@@ -57,11 +58,13 @@ def find_cards(
         now: when (UTC).
     """
     own = read_version(lake, OWN_SOURCE, log.in_force(OWN_SOURCE))
+    package = log.in_force(PACKAGE) or ""
     matched = own.match(
-        names, lambda asked: resolve_names(lake, book, staging, names=asked, now=now)
+        names,
+        lambda asked: resolve_names(lake, book, staging, names=asked, in_force=package, now=now),
     )
     _keep(lake, staging, matched.own)
-    prices = read_prices(lake, log.in_force(PACKAGE), resolutions=matched.answers)
+    prices = read_prices(lake, package, resolutions=matched.answers)
     known = matched.own.filter(pl.col("rule").is_in(OWN_RULES))
     unknown = matched.answers.filter(pl.col("model_id").is_null()).join(known, on=_PAIR, how="anti")
     cards = join_cards(prices, matched.answers, own.prices, matched.own)
@@ -69,11 +72,24 @@ def find_cards(
 
 
 def resolve_names(
-    lake: Lake, book: PriceBook, staging: Staging, *, names: pl.DataFrame, now: datetime
+    lake: Lake,
+    book: PriceBook,
+    staging: Staging,
+    *,
+    names: pl.DataFrame,
+    in_force: str,
+    now: datetime,
 ) -> pl.DataFrame:
-    """Return the resolution of each `provider` and `model`; new ones are asked and kept."""
-    sql = "SELECT * FROM model_resolutions WHERE source_version = ?"
-    known = MODEL_RESOLUTIONS.arrange(lake.read(sql, [book.version]))
+    """Return the resolution of each `provider` and `model`; new ones are asked and kept.
+
+    The answer of the version in force counts. The installed one, which may wait for a person, is
+    asked for names that are new to it; what only that has a name for is unpriced as long.
+    """
+    sql = """
+        SELECT * FROM model_resolutions WHERE source_version IN ($1, $2)
+        QUALIFY row_number() OVER (PARTITION BY provider, model ORDER BY source_version <> $1) = 1
+    """
+    known = MODEL_RESOLUTIONS.arrange(lake.read(sql, [in_force, book.version]))
     new = book.resolve(names.join(known, on=_PAIR, how="anti").sort(_PAIR).iter_rows(), now=now)
     _keep(lake, staging, new)
     return pl.concat([known, new]).join(names, on=_PAIR, how="semi")
@@ -85,11 +101,11 @@ def _keep(lake: Lake, staging: Staging, resolutions: pl.DataFrame) -> None:
         append_new(lake, MODEL_RESOLUTIONS, path, key=[*_PAIR, "source_version"])
 
 
-def read_prices(lake: Lake, version: str | None, *, resolutions: pl.DataFrame) -> pl.DataFrame:
+def read_prices(lake: Lake, version: str, *, resolutions: pl.DataFrame) -> pl.DataFrame:
     """Return the package's rows of `price_catalogue` for the models that names were resolved to."""
     sql = """
         SELECT * FROM price_catalogue
         WHERE source = ? AND source_version = ? AND model_id IN (SELECT unnest(?))
     """
     models = resolutions["model_id"].drop_nulls().unique().to_list()
-    return PRICE_CATALOGUE.arrange(lake.read(sql, [PACKAGE, version or "", models]))
+    return PRICE_CATALOGUE.arrange(lake.read(sql, [PACKAGE, version, models]))

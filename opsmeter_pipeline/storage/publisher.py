@@ -98,16 +98,14 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         _refuse_taken_lines(con, publication)
         replaced = list(publication.replaced)
         refuse_overtaken(con, publication.standing, replaced=replaced)
-        before = sum_days(con, replaced)
+        before, noted = sum_days(con, replaced), _read_noted(con, publication)
         for table in BATCH_TABLES if replaced else ():
             con.execute(
                 f"DELETE FROM {table.name} WHERE batch_id IN (SELECT unnest(?))", [replaced]
             )
-        for table, paths in publication.rows.items():
-            if table not in handed_over:
-                _insert(con, table, paths)
-            for path in handed_over.get(table, ()):
-                con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
+        _write_rows(con, publication, handed_over)
+        for known in noted:
+            con.execute("UPDATE ingest_batches SET visible_at = ? WHERE batch_id = ?", known)
         logged.update(_record_lateness(con, publication, before))
         logged[BATCH_TIMES.name] = _record_begin(con, publication)
         if replaced:
@@ -125,6 +123,19 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         delete_unregistered(lake, publication.run_id)
         raise
     return {table.name: count for table, count in rows.items()} | logged
+
+
+def _write_rows(
+    con: duckdb.DuckDBPyConnection,
+    publication: Publication,
+    handed_over: Mapping[Table, Sequence[Path]],
+) -> None:
+    """Register the files that are the lake's own now, and insert the rows of the others."""
+    for table, paths in publication.rows.items():
+        if table not in handed_over:
+            _insert(con, table, paths)
+        for path in handed_over.get(table, ()):
+            con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
 
 
 def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> None:
@@ -225,6 +236,23 @@ def _record_lateness(
         new = next((one for one in kinds if kinds[one] == "live"), None)
         record_look(con, publication.watermark, batch_id=new)
     return {DAY_CHANGES.name: changes, WATERMARKS.name: int(publication.watermark is not None)}
+
+
+def _read_noted(
+    con: duckdb.DuckDBPyConnection, publication: Publication
+) -> list[tuple[datetime, str]]:
+    """Return when batches were first visible, where that was noted after this run had read them.
+
+    A replay may begin between the commit of a batch and the note of when it was visible.
+    """
+    staged = [str(path) for path in publication.rows.get(INGEST_BATCHES, ())]
+    if not publication.replaced or not staged:
+        return []
+    sql = """
+        SELECT t.visible_at, batch_id FROM ingest_batches t JOIN read_parquet(?) n USING (batch_id)
+        WHERE t.visible_at IS NOT NULL AND n.visible_at IS NULL
+    """
+    return fetch(con, sql, [staged]).rows()
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, paths: Sequence[Path]) -> None:

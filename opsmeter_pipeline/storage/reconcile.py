@@ -16,9 +16,13 @@ from opsmeter_pipeline.model.sql import FAILED
 from opsmeter_pipeline.model.statement import COST, MEASURES, Span
 from opsmeter_pipeline.model.statement_errors import StatementFileError
 from opsmeter_pipeline.price import provider_id_of, spelling_of
+from opsmeter_pipeline.price.own_names import Name, name_meant
+from opsmeter_pipeline.price.own_rows import OWN_SOURCE
 from opsmeter_pipeline.reconcile import Key, Known, Period, Refused, Uncovered, Warehouse
 from opsmeter_pipeline.storage.lake import Lake, fetch
 from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.price_log import read_log
+from opsmeter_pipeline.storage.price_versions import read_version
 
 _SPANS = "SELECT unnest($5::TIMESTAMPTZ[]) AS start_at, unnest($6::TIMESTAMPTZ[]) AS end_at"
 _CHOSEN = """
@@ -66,6 +70,15 @@ _REFUSED = f"""
 """
 """A refused line has the day it tells, unless that is later than its landing, else that of its
 landing. Lines that tell other things are other rows, so that no sum leaves a line out."""
+_TAKEN_THROUGH = """
+    SELECT least(
+        (SELECT max(landed_at) FROM ingest_files),
+        (SELECT arg_max(complete_through, number) - to_seconds(
+            arg_max(if(waiting_files > 0, lateness_allowance_seconds, 0), number)
+        ) FROM watermarks)
+    )
+"""
+"""Events lie in files that land up to the allowance later, so of what waits some may be older."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +110,37 @@ def read_export(path: Path) -> str:
         raise StatementFileError(str(path), "it is no UTF-8 text; unpack it first") from exc
 
 
+def read_own_aliases(lake: Lake) -> dict[Name, Name]:
+    """Return what each alias of the user's prices in force means.
+
+    Raises:
+        WarehouseMissingError: there is no warehouse yet.
+    """
+    return read_version(lake, OWN_SOURCE, read_log(lake).in_force(OWN_SOURCE)).aliases
+
+
 def resolve_keys(
-    book: PriceBook, names: Collection[tuple[str, str | None]], *, now: datetime
+    book: PriceBook,
+    names: Collection[tuple[str, str | None]],
+    *,
+    aliases: Mapping[Name, Name],
+    now: datetime,
 ) -> dict[tuple[str, str | None], Key]:
     """Return what providers and models are in the catalogue's spelling, as for events.
 
-    The provider is the one that was called, not one whose prices it borrows: it sends the bill. A
-    model that the catalogue does not know keeps its clean name.
+    The provider is the one that was called, not one whose prices it borrows or whose model an
+    alias means: it sends the bill. A model that the catalogue does not know keeps its clean name.
     """
     asked = sorted({(provider, model) for provider, model in names if model is not None})
-    told = ("provider", "model", "called_provider_id", "model_id")
-    found = book.resolve(asked, now=now).select(told).iter_rows()
+    meant = [name_meant(name, aliases) for name in asked]
+    told = ("called_provider_id", "model_id")
+    found = book.resolve(meant, now=now).select(told).iter_rows()
     keys: dict[tuple[str, str | None], Key] = {
-        (provider, model): Key(
-            called or provider_id_of(provider), model_id or spelling_of(model, provider=provider)
+        name: Key(
+            (called if means == name else None) or provider_id_of(name[0]),
+            model_id or spelling_of(means[1], provider=means[0]),
         )
-        for provider, model, called, model_id in found
+        for name, means, (called, model_id) in zip(asked, meant, found, strict=True)
     }
     alone = {(provider, None): Key(provider_id_of(provider), None) for provider, _ in names}
     return keys | alone
@@ -123,6 +151,7 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
     book: PriceBook,
     *,
     providers: Sequence[str],
+    aliases: Mapping[Name, Name],
     period: Period,
     spans: Sequence[Span],
     traffic: Traffic,
@@ -135,6 +164,7 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
         lake: the warehouse.
         book: resolves the names of events as it does for their prices.
         providers: whose events, in any spelling.
+        aliases: what `read_own_aliases` returned.
         period: UTC days on which they occurred.
         spans: the hours that the export speaks for.
         traffic: which environment and data mode.
@@ -152,10 +182,11 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
         sums = fetch(con, _CUBE, [*asked, exported_at]).to_dicts()
         odd = fetch(con, _ODD, asked).to_dicts() if any(row["odd"] for row in sums) else []
         refused = fetch(con, _REFUSED, asked[:2]).to_dicts()
-        taken_through = fetch(con, "SELECT max(landed_at) FROM ingest_files").item()
+        taken_through = fetch(con, _TAKEN_THROUGH).item()
     wanted = {provider_id_of(provider) for provider in providers}
     named = [row for row in (*sums, *refused) if row["provider"] and row["model"]]
-    keys = resolve_keys(book, {(row["provider"], row["model"]) for row in named}, now=now)
+    names = {(row["provider"], row["model"]) for row in named}
+    keys = resolve_keys(book, names, aliases=aliases, now=now)
     own = [row for row in sums if keys[row["provider"], row["model"]].provider in wanted]
     places = {(row["day"], row["provider"], row["model"]) for row in own if row["is_covered"]}
     rare = [row for row in odd if (row["day"], row["provider"], row["model"]) in places]

@@ -147,7 +147,7 @@ def sum_up_days(cube: str = "attribution_hourly", histogram: str = "latency_hour
     """Return the query behind `overview`, of these tables or queries in brackets."""
     groups = _groups("day", cube=_by_day(cube), histogram=_by_day(histogram))
     return f"""
-        SELECT day, {tell_state(end_of("day"))} AS state,
+        SELECT day, {tell_state(end_of("day"), day="day")} AS state,
             coalesce(changes_after_final, 0) AS changes_after_final, sums.* EXCLUDE (day)
         FROM ({groups}) sums LEFT JOIN ({COUNT_CHANGES_AFTER_FINAL}) USING (day)
         ORDER BY day
@@ -156,8 +156,9 @@ def sum_up_days(cube: str = "attribution_hourly", histogram: str = "latency_hour
 
 def _overview_hourly() -> str:
     groups = _groups("hour_at", cube="attribution_hourly", histogram="latency_hourly")
+    day = "(hour_at AT TIME ZONE 'UTC')::DATE"
     return f"""
-        SELECT hour_at, {tell_state("hour_at + INTERVAL 1 HOUR")} AS state,
+        SELECT hour_at, {tell_state("hour_at + INTERVAL 1 HOUR", day=day)} AS state,
             sums.* EXCLUDE (hour_at)
         FROM ({groups}) sums ORDER BY hour_at
     """
@@ -192,14 +193,14 @@ COST_VIEWS: tuple[View, ...] = (
         "One row per UTC hour: what `overview` tells of a day.",
         (*ATTRIBUTION_HOURLY.pick("hour_at"), STATE, *_MEASURES),
         _overview_hourly(),
-        ("attribution_hourly", "latency_hourly", "watermarks"),
+        ("attribution_hourly", "latency_hourly", "watermarks", "day_changes"),
     ),
     View(
         "late_changes",
         "One row per publish, batch and UTC day that it changed after the day was first reported.",
         tuple(LATE_CHANGE_COLUMNS),
         LATE_CHANGES,
-        ("day_changes",),
+        ("day_changes", "watermarks"),
     ),
     View(
         "top_endpoints",

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.pipeline.releases import Prices
 from tests.pipeline.support import PipelineHome
 
 # Imported here also because Pandera imports Hypothesis where it is first used, which in a run is in
@@ -48,3 +49,9 @@ def make_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInst
 @pytest.fixture
 def home(tmp_path: Path, instance: dg.DagsterInstance) -> PipelineHome:
     return PipelineHome(tmp_path / "home", instance)
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Prices:
+    """A warehouse without events, to settle prices in."""
+    return Prices(tmp_path)

@@ -6,12 +6,13 @@ from decimal import Decimal
 from random import Random
 
 import dagster as dg
+import duckdb
 import polars as pl
 import pytest
 
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.orchestration.jobs import DOUBLES_JOB_NAME
-from opsmeter_pipeline.storage.doubles import count_pairs
+from opsmeter_pipeline.storage.doubles import SERVED, count_pairs
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import (
     DAY,
@@ -225,3 +226,23 @@ def test_a_replay_estimates_the_same_again(filled: PipelineHome) -> None:
 def test_no_person_stands_in_what_is_kept_of_a_refused_line(filled: PipelineHome) -> None:
     frame = filled.resource.lake.read("FROM quarantine").select(pl.col(pl.String))
     assert "ann" not in str(frame.rows())
+
+
+def test_an_own_price_for_one_spelling_does_not_hide_that_two_names_are_one_model(prices) -> None:
+    """Two layers may spell it differently, and only one spelling has an entry."""
+    names = [("openai", "gpt-4o"), ("openai", "gpt-4o-2024-11-20"), ("acme", " House-1 ")]
+    entry = "[[price]]\nprovider = '{}'\nmodel = '{}'\ninput_usd_per_mtok = 2\n"
+    prices.settle("".join(entry.format(*name) for name in (names[1], ("acme", "house-1"))))
+    prices.cost_per_input_token(*names)
+    kept = prices.lake.read("FROM model_resolutions").rows()
+    assert len(kept) == 5
+    for order in (kept, kept[::-1]):
+        prices.lake.transact(lambda con, rows=order: _rewrite(con, rows))
+        served = {row[:2]: row[2] for row in prices.lake.read(SERVED).rows()}
+        assert served == {names[0]: "gpt-4o", names[1]: "gpt-4o", names[2]: "house-1"}
+
+
+def _rewrite(con: duckdb.DuckDBPyConnection, rows: list[tuple[object, ...]]) -> None:
+    """Put the rows of `model_resolutions` down again in this order."""
+    con.execute("DELETE FROM model_resolutions")
+    con.executemany(f"INSERT INTO model_resolutions VALUES ({', '.join('?' * len(rows[0]))})", rows)

@@ -3,15 +3,15 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from opsmeter_pipeline.cli.price_show import Asked, show_command
+from opsmeter_pipeline.cli.price_show import Asked as AskedPrice
+from opsmeter_pipeline.cli.price_show import show_command
 from opsmeter_pipeline.cli.prices import accept_command, check_command, pending_command
+from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
 from opsmeter_pipeline.model.errors import (
     NothingWaitsError,
     OwnPricesError,
@@ -24,11 +24,10 @@ from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.price_log import Decision, append_decisions, read_log
 from opsmeter_pipeline.storage.price_versions import Sources, settle_prices
 from opsmeter_pipeline.storage.staging import Staging
+from tests.pipeline.releases import LOG, NOW, NewerBook, Prices
 from tests.pipeline.support import REPO, PipelineHome, jsonl, payload, run_opsmeter
 
 D = Decimal
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-LOG = "SELECT source, source_version, decision FROM price_versions ORDER BY decision_number"
 CONTRACT = """
 [[price]]
 provider = "openai"
@@ -38,58 +37,6 @@ cache_read_usd_per_mtok = "1.125"
 output_usd_per_mtok = "9.00"
 web_search_usd = "0.01"
 """
-
-
-class NewerBook(PriceBook):
-    """A later release of the package, in which gpt-4o costs so many times as much."""
-
-    def __init__(self, version: str, times: str) -> None:
-        self._version, self._times = version, D(times)
-
-    @property
-    def version(self) -> str:
-        return self._version
-
-    def catalogue(self, *, now: datetime) -> pl.DataFrame:
-        changed = pl.col("price_usd_per_unit") * self._times
-        is_one = (pl.col("model_id") == "gpt-4o") & (pl.col("provider_id") == "openai")
-        return super().catalogue(now=now).with_columns(
-            pl.when(is_one).then(changed).otherwise("price_usd_per_unit")
-            .cast(pl.Decimal(38, 18)).alias("price_usd_per_unit")
-        )  # fmt: skip
-
-
-class Prices:
-    """A warehouse and the sources of its prices."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file, self.book = folder / "prices.toml", PriceBook()
-        self.lake, self.folder = Lake(folder / "warehouse"), folder
-        self.lake.create({})
-        self.loads = 0
-
-    def settle(self, text: str | None = None, *, book: PriceBook | None = None) -> list[str]:
-        """Load what is there now; return the last decision's source and what it was."""
-        self.book = book or self.book
-        if text is not None:
-            self.file.write_text(text)
-        self.loads += 1
-        own = read_own_book(self.file, is_required=False)
-        staging = Staging(self.folder / "staging", f"run-{self.loads}")
-        now = NOW + timedelta(hours=self.loads)
-        settle_prices(self.lake, Sources(self.book, own), staging, by="run", now=now)
-        source, _, decision = self.lake.read(LOG).row(-1)
-        return [source, decision]
-
-    @property
-    def in_force(self) -> tuple[str | None, str | None]:
-        log = read_log(self.lake)
-        return log.in_force("genai-prices"), log.in_force("prices.toml")
-
-
-@pytest.fixture
-def prices(tmp_path: Path) -> Prices:
-    return Prices(tmp_path)
 
 
 def test_a_file_waits_when_it_moves_a_price_far_and_prices_when_it_does_not(prices) -> None:
@@ -230,7 +177,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def show(model: str, provider: str, home: Path, **options: object) -> None:
-    asked = Asked(model, provider, None, "default", "unknown", "prod", 1, None)
+    asked = AskedPrice(model, provider, None, "default", "unknown", "prod", 1, None)
     show_command(asked._replace(**options), home=home, as_json=True)
 
 
@@ -302,3 +249,17 @@ def test_an_alias_of_nothing_is_named_by_check(tmp_path: Path) -> None:
     file.write_text(ALIAS.replace("gpt-4o", "gpt-never"))
     with pytest.raises(OwnPricesError, match=r"alias 1 .azure prod-chat.: nobody has a price"):
         check_command(file, as_json=True)
+
+
+def test_reconcile_knows_what_an_alias_means_at_the_provider_that_bills_it(
+    priced: PipelineHome, tmp_path: Path, capsys
+) -> None:
+    """azure bills gpt-4o for the deployment that callers name Prod-Chat; so may an export."""
+    header = "day,provider,model,requests,cost_usd\n"
+    for name in ("gpt-4o", "prod-chat"):
+        file = tmp_path / "azure.csv"
+        file.write_text(f"{header}2025-03-10,azure,{name},1,0.0209\n")
+        reconcile_command(Asked(file, None, "0", *[None] * 6), home=priced.folder, as_json=True)
+        (requests, cost) = told(capsys)["rows"]
+        assert (requests["model"], requests["warehouse"]) == ("gpt-4o", 1)
+        assert (cost["provider"], D(cost["delta"])) == ("azure", 0)

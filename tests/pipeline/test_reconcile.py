@@ -3,14 +3,21 @@
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
+from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import UsageError
+from opsmeter_pipeline.model.watermark import Watermark
+from opsmeter_pipeline.reconcile import Period
+from opsmeter_pipeline.storage.lateness import note_look
+from opsmeter_pipeline.storage.price_book import PriceBook
+from opsmeter_pipeline.storage.reconcile import Traffic, read_warehouse
+from opsmeter_pipeline.storage.survey import survey_landing
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload, run_opsmeter, snapshot
 
@@ -189,3 +196,36 @@ def test_a_file_that_cannot_be_read_exits_2(filled: PipelineHome, tmp_path: Path
         code, out, err = run_opsmeter("reconcile", str(tmp_path / path), home=filled.folder)
         assert (code, out) == (2, "")
         assert message in " ".join(err.split())
+
+
+def test_what_waits_is_not_missing(filled: PipelineHome) -> None:
+    """A file that waits may hold events up to the allowance older than its landing."""
+    lake, day = filled.resource.lake, Period(date(2025, 3, 10), date(2025, 3, 11))
+    asked = {
+        "providers": ["openai"],
+        "aliases": {},
+        "period": day,
+        "spans": [],
+        "traffic": Traffic(),
+    }
+    newest_taken, landed = NOON + hours(24), NOON + hours(20)
+
+    def taken_through() -> datetime | None:
+        found = read_warehouse(lake, PriceBook(), exported_at=None, now=utc_now(), **asked)
+        return found.taken_through
+
+    assert taken_through() == newest_taken
+    file = filled.land("waits.csv", b"x", landed_at=landed)
+    try:
+        note_look(lake, _look(filled))
+        assert taken_through() == landed - hours(24)
+    finally:
+        file.unlink()
+        note_look(lake, _look(filled))
+    assert taken_through() == newest_taken
+
+
+def _look(home: PipelineHome) -> Watermark:
+    landing, lake = home.resource.landing_files(), home.resource.lake
+    survey = survey_landing(landing, lake, settings=home.settings, now=utc_now())
+    return survey.watermark(lake, home.settings)

@@ -165,10 +165,12 @@ def test_the_job_keeps_the_day_and_the_week_as_promised_and_replaces_them(demo: 
     queries = [one.culprits for one in build_suite(COST_DRIVERS)]
     assert [home.rows(sql) for sql in queries] == [[]] * len(queries)
     home.resource.lake.transact(lambda con: con.execute(FALSIFY))
-    broken = [found for sql in queries if (found := home.rows(sql))]
-    assert [{row[1] for row in found} for found in broken] == [
-        {"endpoint_tag", "prompt_version", "model", "tenant_id", "user_id"}
-    ]
+    dimensions = {"endpoint_tag", "prompt_version", "model", "tenant_id", "user_id"}
+    for sql in (None, "DELETE FROM cost_drivers WHERE dimension = 'total'"):
+        if sql:
+            home.resource.lake.transact(lambda con, sql=sql: con.execute(sql))
+        broken = [found for sql in queries if (found := home.rows(sql))]
+        assert [{row[1] for row in found} for found in broken] == [dimensions]
     _explain(home, "2025-03-12")
     assert home.rows(ROWS) == rows
 
