@@ -43,13 +43,19 @@ class PriceBook:
     def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
         """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
         kept = {"source_version": self.version, "resolved_at": now}
-        rows = [
-            {"provider": provider, "model": model}
-            | self._matcher.resolve(provider, model)._asdict()
-            | kept
-            for provider, model in names
-        ]
+        rows = [self._resolve(provider, model) | kept for provider, model in names]
         return pl.DataFrame(rows, schema=MODEL_RESOLUTIONS.schema)
+
+    def _resolve(self, provider: str, model: str) -> dict[str, object]:
+        found = self._matcher.resolve(provider, model)
+        comparable = self._matcher.compare(provider, model)
+        return {
+            "provider": provider,
+            "model": model,
+            **found._asdict(),
+            "comparable_providers": ", ".join(comparable) or None,
+            "suggestion": self._matcher.suggest(provider, model, found),
+        }
 
     @cached_property
     def _matcher(self) -> Matcher:

@@ -31,6 +31,13 @@ _MEASURES = (
     count("latency_ms", "Sum of latencies, where told."),
     count("timed_attempts", "Events that told a latency."),
     count("unpriced_attempts", "Events without a price."),
+    count("unbounded_attempts", "Of these, events of which nobody can tell what they may cost."),
+    money("unpriced_low_usd", "The least that events without a price may cost."),
+    money(
+        "unpriced_high_usd",
+        "The most they may cost, without the unbounded ones: a sum is no bound where "
+        "`unbounded_attempts` is above 0.",
+    ),
     money("cost_usd", "Sum of the priced events' cost."),
     money("inferred_cost_usd", "Part of the cost that inferred attempts make."),
     money("failed_cost_usd", "Part of the cost that failed attempts make."),
