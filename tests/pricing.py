@@ -7,7 +7,7 @@ import polars as pl
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider, Tier, TieredPrices
 
 from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, flatten_prices, price_events
-from tests.scenario import PRICED, NOW, event, events_of
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 
@@ -37,7 +37,9 @@ def priced_by(prices: Any, *events: dict[str, Any], variants: Any = None) -> pl.
         orient="row",
     )
     numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
-    return price_events(staged(*numbered), build_cards(catalogue, names), comparables=NOTHING_COMPARABLE)
+    return price_events(
+        staged(*numbered), build_cards(catalogue, names), comparables=NOTHING_COMPARABLE
+    )
 
 
 def staged(*events: dict[str, Any]) -> pl.DataFrame:

@@ -5,7 +5,7 @@ the dearest rate of comparable models, see `price.comparable`. Multiplied only, 
 factor here when a service tier is new; the rules are argued in ADR 0020.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -79,9 +79,7 @@ def bound_events(
     return _bound(counted, split)
 
 
-def _find_cases(
-    events: pl.DataFrame, comparables: Comparables
-) -> tuple[pl.Series, pl.DataFrame]:
+def _find_cases(events: pl.DataFrame, comparables: Comparables) -> tuple[pl.Series, pl.DataFrame]:
     """Return which case each event is, and the rates of the cases: names, times and sizes alike."""
     tier = pl.col("service_tier").cast(pl.String)
     names = [pl.col(name).cast(pl.String) for name in NAMES]

@@ -18,12 +18,9 @@ _UNKNOWN_PRICES = {"input_usd_per_mtok": "?", "output_usd_per_mtok": "?"}
 
 
 def suggest_for_known(provider: str, model: str, *, place: str) -> str:
-    """Return the step for a name that is known: its price came later, or leaves something out."""
+    """Return the step for a name that is known; the view says by the reason what is missing."""
     return _with_entry(
-        f"Known as {place}. What has no price came before it was known (opsmeter reprice), or asks "
-        "for a tier or class that has none; events.unpriced_reason says which. Price that:",
-        "price",
-        {"provider": provider, "model": model, **_UNKNOWN_PRICES},
+        f"Known as {place}.", "price", {"provider": provider, "model": model, **_UNKNOWN_PRICES}
     )
 
 

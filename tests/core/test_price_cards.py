@@ -9,7 +9,7 @@ import pytest
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
 from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, price_events
-from tests.scenario import PRICED, NOW, event, events_of
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 RESOLVED = {
@@ -34,7 +34,9 @@ def priced(rows: list[dict[str, Any]], *, resolved: Any = None, **changes: Any) 
     catalogue = pl.DataFrame(rows, schema=PRICE_CATALOGUE.schema)
     names = pl.DataFrame([RESOLVED | (resolved or {})], schema=MODEL_RESOLUTIONS.schema)
     events = events_of(event(**changes)).drop(PRICED)
-    return price_events(events, build_cards(catalogue, names), comparables=NOTHING_COMPARABLE).row(0, named=True)
+    return price_events(events, build_cards(catalogue, names), comparables=NOTHING_COMPARABLE).row(
+        0, named=True
+    )
 
 
 def cost_of(rows: list[dict[str, Any]], **changes: Any) -> Decimal | str:

@@ -16,7 +16,7 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 from opsmeter_pipeline.model.tables import PRICE_CATALOGUE
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, flatten_prices, price_events
-from tests.scenario import PRICED, NOW, event, events_of
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 USABLE = {
@@ -252,7 +252,9 @@ def test_duckdb_finds_the_same_prices_and_costs_to_the_last_digit(
         told |= {"occurred_at": sample_instant(random), "provider": provider, "model": model}
         events.append(event(seq=seq) | told)
     frame = events_of(*events).drop(PRICED)
-    priced = price_events(frame, cards, comparables=NOTHING_COMPARABLE).select("seq", pl.col("price_id").cast(str), "cost_usd")
+    priced = price_events(frame, cards, comparables=NOTHING_COMPARABLE).select(
+        "seq", pl.col("price_id").cast(str), "cost_usd"
+    )
     with duckdb.connect() as con:
         for name, rows in (("events", frame), ("catalogue", catalogue)):
             rows.write_parquet(tmp_path / name)

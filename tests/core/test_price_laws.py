@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsmeter_pipeline.model.wire import MAX_COUNT
-from opsmeter_pipeline.price import NOTHING_COMPARABLE, Matcher, build_cards, flatten_prices, price_events
-from tests.scenario import PRICED, NOW, event, events_of
+from opsmeter_pipeline.price import (
+    NOTHING_COMPARABLE,
+    Matcher,
+    build_cards,
+    flatten_prices,
+    price_events,
+)
+from tests.scenario import NOW, PRICED, event, events_of
 
 MODELS = [
     ("openai", "gpt-4o"),  # flat, web searches, batch from a date on

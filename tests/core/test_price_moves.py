@@ -14,7 +14,7 @@ from opsmeter_pipeline.price.moves import find_moves
 from opsmeter_pipeline.price.own import parse_prices
 from opsmeter_pipeline.price.own_names import answer_names, resolve_own
 from opsmeter_pipeline.price.own_rows import to_catalogue_rows
-from tests.scenario import PRICED, NOW, event, events_of
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 GPT = ("openai", "gpt-4o")
@@ -132,7 +132,11 @@ def test_a_tenants_price_moves_for_that_tenant_only() -> None:
 def priced(listed_cards: pl.DataFrame, *events: dict[str, object]) -> list[tuple[object, object]]:
     numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
     staged = events_of(*numbered).drop(PRICED)
-    return price_events(staged, listed_cards, comparables=NOTHING_COMPARABLE).select("cost_usd", "price_id").rows()
+    return (
+        price_events(staged, listed_cards, comparables=NOTHING_COMPARABLE)
+        .select("cost_usd", "price_id")
+        .rows()
+    )
 
 
 OVERRIDES = """

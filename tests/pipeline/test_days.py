@@ -133,8 +133,10 @@ def test_a_border_belongs_to_the_day_it_begins(tmp_path: Path) -> None:
         (date(2026, 11, 23), 2, Decimal("0.000000000000000005")),
     ]
     assert days[0] == {"day": date(2026, 10, 25), "hours": 24.0, "requests": 0, "attempts": 0,
-                       "cost_usd": 0, "unpriced_attempts": 0, "input_tokens": 0,
-                       "cache_read_tokens": 0, "output_tokens": 0}  # fmt: skip
+                       "cost_usd": 0, "unpriced_attempts": 0, "unbounded_attempts": 0,
+                       "unpriced_low_usd": 0, "unpriced_high_usd": 0, "input_tokens": 0,
+                       "cache_read_tokens": 0, "output_tokens": 0,
+                       "priced_share": None}  # fmt: skip
 
 
 def test_only_hours_in_which_a_day_ends_are_read_from_events(lake: Lake) -> None:

@@ -5,6 +5,7 @@ from opsmeter_pipeline.model.columns import (
     Table,
     count,
     money,
+    text,
 )
 from opsmeter_pipeline.model.tables.dimensions import (
     BUCKET,
@@ -63,4 +64,25 @@ USERS_LATENCY_DAILY = Table(
     "users_latency_daily",
     "One batch's count for a day, a tenant, a user and a latency bucket.",
     (BATCH_ID, DAY, *TIER, TENANT, USER, BUCKET, count("attempts", "Events in it.")),
+)
+UNPRICED_HOURLY = Table(
+    "unpriced_hourly",
+    "One batch's sum of events without a price, for an hour, a model, a tenant and a reason.",
+    (
+        BATCH_ID,
+        HOUR,
+        *TIER,
+        *SERVED,
+        TENANT,
+        text("unpriced_reason", "Why there is no price."),
+        *(
+            measure
+            for measure in _MEASURES
+            if measure.name
+            in {
+                *("requests", "attempts", "input_tokens", "output_tokens", "unbounded_attempts"),
+                *("unpriced_low_usd", "unpriced_high_usd"),
+            }
+        ),
+    ),
 )
