@@ -117,11 +117,11 @@ def _measures_of(table: Table) -> list[pl.Expr]:
 
 
 _SUMS = _measures_of(ATTRIBUTION_HOURLY)
-_DIMENSIONS = {
+_DIMENSIONS = {  # of redelivered lines too
     "occurred_at",
     *(
         name
-        for table in (ATTRIBUTION_HOURLY, USERS_DAILY, UNPRICED_HOURLY)
+        for table in (ATTRIBUTION_HOURLY, USERS_DAILY)
         for name in table.schema
         if name not in MEASURE_NAMES
     ),
@@ -129,6 +129,7 @@ _DIMENSIONS = {
 READS = [
     name
     for name in EVENTS.schema
-    if name in _DIMENSIONS or any(name in sum_.meta.root_names() for sum_ in _MEASURES.values())
+    if name in {*_DIMENSIONS, "unpriced_reason"}
+    or any(name in sum_.meta.root_names() for sum_ in _MEASURES.values())
 ]
 """The columns of `events` that the sums need."""

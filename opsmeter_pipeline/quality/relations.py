@@ -111,7 +111,7 @@ def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) 
 def _bounded(table: str) -> Promise:
     """Return the promise that no bound from below is above the one from above."""
     return promise_query(
-        "balance",
+        "values",
         "unpriced_low_usd is at most unpriced_high_usd.",
         query=find_rows(table, "unpriced_low_usd > unpriced_high_usd"),
     )
