@@ -102,13 +102,24 @@ class Matcher:
         borrowed = (self._by_id[one].fallback_model_providers or () for one in sellers)
         return [*dict.fromkeys([*sellers, *(one for some in borrowed for one in some)])]
 
-    def suggest(self, provider: str, model: str, found: Resolution) -> str:
-        """Return the next step for a name if it is unpriced; see `price.suggest`."""
+    def suggest(
+        self, provider: str, model: str, *, found: Resolution, is_searched: bool = True
+    ) -> str:
+        """Return the next step for a name if it is unpriced; see `price.suggest`.
+
+        Args:
+            provider: as callers send it.
+            model: as callers send it.
+            found: what the name means.
+            is_searched: look for a near name, which takes up to 10 ms.
+        """
         if found.model_id is not None:
             place = f"{found.provider_id}/{found.model_id}"
             return suggest_for_known(provider, model, place=place)
         if found.rule == "ambiguous":
             return suggest_for_ambiguous(found.candidates)
+        if not is_searched:
+            return suggest_for_unknown(provider, model, rule=found.rule, sellers=None)
         makers = self._makers(clean(model)) if found.rule == "unknown_provider" else []
         near = difflib.get_close_matches(key_of(provider), self._id_of_key, n=1)
         guessed = [self._id_of_key[one] for one in near] if found.rule == "unknown_provider" else []

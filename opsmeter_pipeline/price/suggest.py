@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from opsmeter_pipeline.price.spelling import clean, is_gateway, spelling_of
 
 _LIKENESS = 0.75
-"""How alike a name must be to be offered: below it, `gpt-4` would be offered for `acme-4`."""
+"""How alike a known name must be to be offered: 1 is the same, 0 shares nothing."""
 _UNKNOWN_PRICES = {"input_usd_per_mtok": "?", "output_usd_per_mtok": "?"}
 """The file is refused until a person has put numbers there."""
 
@@ -30,7 +30,7 @@ def suggest_for_ambiguous(candidates: str | None) -> str:
 
 
 def suggest_for_unknown(
-    provider: str, model: str, *, rule: str, sellers: Mapping[str, Sequence[str]]
+    provider: str, model: str, *, rule: str, sellers: Mapping[str, Sequence[str]] | None
 ) -> str:
     """Return the step for a name that no price list has.
 
@@ -41,11 +41,15 @@ def suggest_for_unknown(
         provider: as callers send it.
         model: as callers send it.
         rule: why it was not matched: `unknown_provider`, `unknown_model` or `fine_tuned`.
-        sellers: the models of the providers it may be from, by provider, the likeliest first.
+        sellers: the models of the providers it may be from, by provider, the likeliest first; None
+            if a near name is not to be looked for.
     """
     price = {"provider": provider, "model": model, **_UNKNOWN_PRICES}
     if rule == "fine_tuned":
         return _with_entry("Fine-tuned: give it the price of your contract:", "price", price)
+    if sellers is None:
+        said = "New with so many others that no near name was looked for. Give it a price:"
+        return _with_entry(said, "price", price)
     spelled = spelling_of(model, provider=provider)
     seller, near = _nearest(spelled, sellers)
     if near is None:
