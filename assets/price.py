@@ -19,7 +19,7 @@ from opsmeter_pipeline.model.tables import (
 from opsmeter_pipeline.orchestration.metadata import Figure, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.price import NAMES, estimate_refused, price_events
+from opsmeter_pipeline.price import NAMES, Comparables, estimate_refused, price_events
 from opsmeter_pipeline.publish import PRICED_COUNTS, count_priced, to_event_rows
 from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.price_log import describe_log
@@ -55,6 +55,8 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     names = pl.concat([one.cast(pl.String) for one in (*named, *refused)]).unique().drop_nulls()
     found = find_cards(home.lake, sources.book, log, staging, names=names, now=now)
     staging.write("price_cards", found.cards)
+    staging.write("comparable_names", found.comparables.names)
+    staging.write("comparable_rates", found.comparables.rates)
     figures = describe_log(log)
     for table in (PRICE_CATALOGUE, PRICE_ALIASES, PRICE_VERSIONS):
         yield dg.MaterializeResult(table.name, metadata=figures)
@@ -89,9 +91,11 @@ def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
+    comparables = Comparables(staging.read("comparable_names"), staging.read("comparable_rates"))
 
     def price(part: Path) -> pl.DataFrame:
-        priced = price_events(apply_verdicts(staging.read_events(part), verdicts), cards)
+        events = apply_verdicts(staging.read_events(part), verdicts)
+        priced = price_events(events, cards, comparables=comparables)
         rows = to_event_rows(priced, slices)
         staging.write(f"priced_events/{part.stem}", rows)
         staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))

@@ -31,7 +31,7 @@ def repriced_events(
     found = settle_cards(home.lake, home.price_sources(), staging, choice=choice, by=run_id,
                          now=utc_now())  # fmt: skip
     order = Order(config.reason, config.asked_by, run_id, found.log)
-    listed = reprice_events(home.lake, staging, found.cards, choice, order, now=utc_now)
+    listed = reprice_events(home.lake, staging, found, choice, order, now=utc_now)
     staging.delete()
     figures = {
         **{name: str(total) for name, total in sum_listed(listed).items()},

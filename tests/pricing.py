@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider, Tier, TieredPrices
 
-from opsmeter_pipeline.price import build_cards, flatten_prices, price_events
-from tests.scenario import NOW, event, events_of
+from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, flatten_prices, price_events
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 
@@ -37,11 +37,13 @@ def priced_by(prices: Any, *events: dict[str, Any], variants: Any = None) -> pl.
         orient="row",
     )
     numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
-    return price_events(staged(*numbered), build_cards(catalogue, names))
+    return price_events(
+        staged(*numbered), build_cards(catalogue, names), comparables=NOTHING_COMPARABLE
+    )
 
 
 def staged(*events: dict[str, Any]) -> pl.DataFrame:
-    return events_of(*events).drop("cost_usd", "price_id", "unpriced_reason")
+    return events_of(*events).drop(PRICED)
 
 
 def cost_of(prices: Any, *, variants: Any = None, **changes: Any) -> Decimal | str:

@@ -27,6 +27,8 @@ class Absent(Enum):
 
 ABSENT = Absent.ABSENT
 
+PRICED = ["cost_usd", "price_id", "unpriced_reason", "unpriced_low_usd", "unpriced_high_usd"]
+"""The columns of `events` that pricing adds."""
 STAGED_SCHEMA = {"seq": pl.Int64, "slice_index": pl.UInt32} | EVENTS.schema
 """An event's columns before publishing: its place in the run, then those of the table."""
 

@@ -111,7 +111,7 @@ def _plan(home: HomeResource, choice: Choice) -> pl.DataFrame:
             found = settle_cards(
                 home.lake, home.price_sources(), staging, choice=choice, by=who, now=now
             )
-            units = plan_reprice(home.lake, staging, found.cards, choice)
+            units = plan_reprice(home.lake, staging, found, choice)
             return pl.concat(
                 [RESTATEMENTS.empty().select(LISTED), *(unit.listed for unit in units)]
             )

@@ -15,6 +15,7 @@ from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
 )
@@ -22,12 +23,13 @@ from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 
 CONSERVED = (
     *("requests", "attempts", "failures", "input_tokens", "output_tokens"),
-    *("unpriced_attempts", "cost_usd", "failed_cost_usd"),
+    *("unpriced_attempts", "unbounded_attempts", "unpriced_low_usd", "unpriced_high_usd"),
+    *("cost_usd", "failed_cost_usd"),
 )
 """The measures that must not depend on how they are cut."""
 COMPARED = (
     *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
-    *(*TOLD, "cost_usd"),
+    *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
 )
 """The columns of `events` that `judge_sums` needs."""
 
@@ -44,7 +46,10 @@ def judge_sums(
     """
     totals = _sum_straight(events, redelivered=redelivered)
     timed = {"attempts": events.height - events["latency_ms"].null_count()}
+    unpriced = _sum_straight(events.filter(pl.col("cost_usd").is_null()), redelivered=0)
+    of_unpriced = {name: unpriced[name] for name in unpriced if name in UNPRICED_HOURLY.schema}
     expected = {
+        UNPRICED_HOURLY.name: of_unpriced,
         ATTRIBUTION_HOURLY.name: totals,
         USERS_DAILY.name: totals,
         LATENCY_HOURLY.name: timed,
@@ -80,6 +85,7 @@ def judge_dimensions(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) ->
         pl.col("is_first_attempt").cast(pl.Int64).alias("requests"),
         pl.lit(1, pl.Int64).alias("attempts"),
         pl.col("cost_usd").is_null().cast(pl.Int64).alias("unpriced_attempts"),
+        _is_unbounded().cast(pl.Int64).alias("unbounded_attempts"),
         is_failed.cast(pl.Int64).alias("failures"),
         pl.when(is_failed).then("cost_usd").alias("failed_cost_usd"),
     )
@@ -107,14 +113,17 @@ def judge_views(events: pl.DataFrame, totals: Mapping[str, Mapping[str, object]]
 
     Args:
         events: rows of `events`, at least the columns `cube.READS`.
-        totals: the sums of `CONSERVED` over each view's rows, by the view's name.
+        totals: the sums of `CONSERVED` over each view's rows, by the view's name. Of unbounded
+            attempts nobody knows the most: a view that has some shows none, and its sum is null.
     """
     shown = events.filter(pl.col("data_mode") == "real", pl.col("environment") == "prod")
-    expected = {
+    expected: dict[str, int | Decimal | None] = {
         name: total
         for name, total in _sum_straight(shown, redelivered=0).items()
         if name in CONSERVED
     }
+    if expected["unbounded_attempts"]:
+        expected["unpriced_high_usd"] = None
     differing: list[Mapping[str, object]] = [
         {"place": view, "measure": name, "events": expected[name], "there": found[name]}
         for view, found in totals.items()
@@ -122,6 +131,11 @@ def judge_views(events: pl.DataFrame, totals: Mapping[str, Mapping[str, object]]
         if found[name] != expected[name]
     ]
     return _conserved(differing, "Every view sums up to the production events.")
+
+
+def _is_unbounded() -> pl.Expr:
+    """Say whether nobody can tell what an event may cost."""
+    return pl.col("cost_usd").is_null() & pl.col("unpriced_high_usd").is_null()
 
 
 def _sum_by(rows: pl.LazyFrame, dimension: str) -> pl.LazyFrame:
@@ -168,6 +182,9 @@ def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | 
         **{name: int(events[name].sum()) for name in told},
         "timed_attempts": events.height - latency.null_count(),
         "unpriced_attempts": cost.null_count(),
+        "unbounded_attempts": events.filter(_is_unbounded()).height,
+        "unpriced_low_usd": Decimal(events["unpriced_low_usd"].sum() or 0),
+        "unpriced_high_usd": Decimal(events["unpriced_high_usd"].sum() or 0),
         "cost_usd": Decimal(cost.sum() or 0),
         "inferred_cost_usd": Decimal(inferred["cost_usd"].sum() or 0),
         "failed_cost_usd": Decimal(failed["cost_usd"].sum() or 0),

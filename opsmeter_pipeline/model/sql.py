@@ -18,6 +18,7 @@ OF_EVENT = MappingProxyType(
         "attempts": "1",
         "failures": f"({FAILED})::BIGINT",
         "unpriced_attempts": "(cost_usd IS NULL)::BIGINT",
+        "unbounded_attempts": "(cost_usd IS NULL AND unpriced_high_usd IS NULL)::BIGINT",
     }
 )
 """How one event counts in the cubes' measures; any other is the event's own column."""

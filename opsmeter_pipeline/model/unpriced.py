@@ -25,3 +25,23 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "no_token_price": "A class of tokens was used that has no price.",
     }
 )
+OF_NAMES = ("unknown_model", "ambiguous_model", "fine_tuned_model")
+"""The reasons that lie in the name alone: what a known name's events do not have."""
+STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "no_usable_price": ("It has no price by tokens; if it is free, put 0.", ""),
+        "service_tier": ("Put the tier and its price.", 'service_tier = "?"'),
+        "untold_parts": ("If your contract has one price for all parts, put it.", ""),
+        "overlapping_parts": ("If your contract has one price for all parts, put it.", ""),
+        "special_units": (
+            "Put its prices, and leave out the units it does not have.",
+            'input_audio_usd_per_mtok = "?"\noutput_audio_usd_per_mtok = "?"\nweb_search_usd = "?"',
+        ),
+        "no_token_price": (
+            "Put its prices, and leave out the classes it does not have.",
+            'cache_write_1h_usd_per_mtok = "?"',
+        ),
+    }
+)
+"""What to do where a known model has no price for something, and the lines to add to its entry in
+`prices.toml`; a reader's number stands for each `?`."""

@@ -11,6 +11,7 @@ from operator import add
 import polars as pl
 
 from opsmeter_pipeline.model.columns import MONEY
+from opsmeter_pipeline.price.bounds import BOUNDS, bound_events
 from opsmeter_pipeline.price.cards import (
     ASKS_FOR_TIER,
     CHOSEN_BY,
@@ -18,22 +19,28 @@ from opsmeter_pipeline.price.cards import (
     NAMES,
     choose_cards,
 )
-from opsmeter_pipeline.price.lattice import FLAGS, PARTS, Split, split_counts
+from opsmeter_pipeline.price.comparable import Comparables
+from opsmeter_pipeline.price.lattice import FLAGS, PARTS, Split, split_counts, times
 
 _WHOLES = ("input_tokens", "output_tokens")
 READS = (*dict.fromkeys((*CHOSEN_BY, *_WHOLES, *PARTS)),)
 """The columns of an event that its price depends on."""
 
 
-def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
-    """Return the events with `cost_usd`, `price_id` and `unpriced_reason`, in their order.
+def price_events(
+    events: pl.DataFrame, cards: pl.DataFrame, *, comparables: Comparables
+) -> pl.DataFrame:
+    """Return the events with what they cost, in their order.
 
+    Adds `cost_usd`, `price_id`, `unpriced_reason`, `unpriced_low_usd` and `unpriced_high_usd`.
     `cost_usd` and `price_id` are null where and only where `unpriced_reason` is not; the reasons
-    are listed in docs/prices.md.
+    are listed in docs/prices.md. The bounds are null for what is priced, and for what nothing
+    compares with.
 
     Args:
         events: staged events, at least the columns `READS`.
         cards: what `build_cards` returned.
+        comparables: what `build_comparables` returned for the same names.
     """
     chosen = choose_cards(events, cards)
     split = split_counts({name for name in PARTS if events[name].null_count() < events.height})
@@ -41,11 +48,32 @@ def price_events(events: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
     used = [name for name in split.units if name != "request" or (cards["request"] != 0).any()]
     counted = events.select(*_WHOLES, *split.told).hstack(cards.select(*FLAGS, *used)[chosen])
     costs = counted.select(
-        reduce(add, (_times(split.units[name], name) for name in used)).alias("cost_usd"),
+        reduce(add, (times(split.units[name], pl.col(name)) for name in used)).alias("cost_usd"),
         *(doubt.fill_null(value=False).alias(reason) for reason, doubt in split.doubts.items()),
     )
     costs = _add_steps(costs, counted, cards=cards, chosen=chosen, split=split)
-    return events.hstack(_tell(events, cards, chosen=chosen, costs=costs))
+    told = _tell(events, cards, chosen=chosen, costs=costs)
+    return events.hstack(told).hstack(
+        _bound_unpriced(events, cards, chosen=chosen, told=told, comparables=comparables)
+    )
+
+
+def _bound_unpriced(
+    events: pl.DataFrame,
+    cards: pl.DataFrame,
+    *,
+    chosen: pl.Series,
+    told: pl.DataFrame,
+    comparables: Comparables,
+) -> pl.DataFrame:
+    """Return the bounds of all events: those without a price are looked at, the others are null."""
+    rows = told["cost_usd"].is_null().arg_true()
+    none = pl.Series([None], dtype=MONEY).new_from_index(0, events.height)
+    if rows.is_empty():
+        return pl.DataFrame(dict.fromkeys(BOUNDS, none))
+    found = bound_events(events[rows], cards, chosen=chosen[rows], comparables=comparables)
+    # `scatter` writes into the series it is asked of.
+    return pl.DataFrame({name: none.clone().scatter(rows, found[name]) for name in BOUNDS})
 
 
 def _tell(
@@ -93,12 +121,6 @@ def _missing_reasons(events: pl.DataFrame, cards: pl.DataFrame, chosen: pl.Serie
     ).to_series()  # fmt: skip
 
 
-def _times(units: pl.Expr, price: str) -> pl.Expr:
-    """Return units times price; none of something costs nothing, priced or not."""
-    cost = units.cast(pl.Decimal(38, 0)) * pl.col(price)
-    return pl.when(units == 0).then(pl.lit(0).cast(MONEY)).otherwise(cost.cast(MONEY))
-
-
 def _add_steps(
     costs: pl.DataFrame,
     counted: pl.DataFrame,
@@ -127,7 +149,7 @@ def _add_steps(
         for name in CLASSES
     )
     beyond = (pl.sum_horizontal(counts) - pl.col("above")).clip(0)
-    steps = several.select("row", _times(beyond, "step_usd").alias("step_usd"))
+    steps = several.select("row", times(beyond, pl.col("step_usd")).alias("step_usd"))
     added = steps.group_by("row", maintain_order=True).agg(pl.col("step_usd").sum())
     rows, cost = added["row"], costs["cost_usd"]
     return costs.with_columns(cost.scatter(rows, cost[rows] + added["step_usd"]))

@@ -77,7 +77,7 @@ def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFr
     names = resolutions.select(*NAMES, "called_provider_id", *_MODEL, "rule")
     is_own = pl.col("called_provider_id") == pl.col("provider_id")
     priced = (
-        names.join(_widen(catalogue), on=_MODEL)
+        names.join(widen_cards(catalogue), on=_MODEL)
         .filter(is_own | pl.col("service_tier").is_null())
         .with_columns(pl.lit(None, pl.String).alias("name_reason"))
     )
@@ -90,7 +90,7 @@ def build_cards(catalogue: pl.DataFrame, resolutions: pl.DataFrame) -> pl.DataFr
     return pl.concat([priced, unpriced], how="diagonal").drop("called_provider_id", *_MODEL, "rule")
 
 
-def _widen(catalogue: pl.DataFrame) -> pl.DataFrame:
+def widen_cards(catalogue: pl.DataFrame) -> pl.DataFrame:
     """Return a row per card that prices at least one class an event can have."""
     is_marginal = pl.col("tier_scope").eq_missing("marginal")
     rows = catalogue.with_columns(

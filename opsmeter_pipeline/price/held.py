@@ -10,6 +10,7 @@ import polars as pl
 from opsmeter_pipeline.model.columns import MONEY
 from opsmeter_pipeline.model.wire import PARTS_OF
 from opsmeter_pipeline.price.arithmetic import NAMES, price_events
+from opsmeter_pipeline.price.comparable import NOTHING_COMPARABLE
 
 NO_MODEL = "no_model"
 NO_TOKENS = "no_tokens"
@@ -31,7 +32,9 @@ def estimate_refused(refused: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame
     numbered = refused.with_row_index("seq")
     has_model = pl.all_horizontal(pl.col(name).is_not_null() for name in NAMES)
     has_tokens = pl.col("input_tokens").is_not_null() & pl.col("output_tokens").is_not_null()
-    priced = price_events(_to_usage(numbered.filter(has_model & has_tokens)), cards).select(
+    priced = price_events(
+        _to_usage(numbered.filter(has_model & has_tokens)), cards, comparables=NOTHING_COMPARABLE
+    ).select(
         "seq",
         pl.col("cost_usd").cast(MONEY).alias("estimated_cost_usd"),
         pl.col("unpriced_reason").cast(pl.String).alias("unestimated_reason"),

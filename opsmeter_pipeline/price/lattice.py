@@ -12,6 +12,8 @@ from operator import add, sub
 
 import polars as pl
 
+from opsmeter_pipeline.model.columns import MONEY
+
 PARTS = (
     "cache_read_tokens",
     "cache_write_tokens",
@@ -137,3 +139,9 @@ def _plus(whole: pl.Expr, *parts: _Part) -> pl.Expr:
 
 def _less(whole: pl.Expr, *parts: _Part) -> pl.Expr:
     return reduce(sub, (part for part in parts if part is not None), whole)
+
+
+def times(units: pl.Expr, rate: pl.Expr) -> pl.Expr:
+    """Return units times price; none of something costs nothing, priced or not."""
+    cost = units.cast(pl.Decimal(38, 0)) * rate
+    return pl.when(units == 0).then(pl.lit(0).cast(MONEY)).otherwise(cost.cast(MONEY))

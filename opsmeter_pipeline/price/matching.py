@@ -6,6 +6,7 @@ and not guessed. The rules are described in docs/prices.md; opening the catalogu
 `storage.price_book`'s.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,11 @@ from opsmeter_pipeline.price.spelling import (
     readings_of,
     seller_named_by,
     without_gateways,
+)
+from opsmeter_pipeline.price.suggest import (
+    suggest_for_ambiguous,
+    suggest_for_known,
+    suggest_for_unknown,
 )
 
 
@@ -82,6 +88,44 @@ class Matcher:
         if name.startswith("arn:"):
             return _judge(name, [self._find(name, named)])
         return _judge(name, [self._find(name, named), literal], is_contradiction=True)
+
+    def compare(self, provider: str, model: str) -> list[str]:
+        """Return the providers whose models a name may be one of, those it borrows from last.
+
+        Their prices bound what an unpriced event may cost. None is known for an unknown provider.
+        """
+        name, told = without_gateways(clean(model)), provider_id_of(provider)
+        told = self._id_of_key.get(key_of(told), told)
+        named = seller_named_by(name, sellers=frozenset(self._by_id))
+        called = self._makers(name) if is_gateway(provider) and not named else [told, named]
+        sellers = [one for one in called if one in self._by_id]
+        borrowed = (self._by_id[one].fallback_model_providers or () for one in sellers)
+        return [*dict.fromkeys([*sellers, *(one for some in borrowed for one in some)])]
+
+    def suggest(
+        self, provider: str, model: str, *, found: Resolution, is_searched: bool = True
+    ) -> str:
+        """Return the next step for a name if it is unpriced; see `price.suggest`.
+
+        Args:
+            provider: as callers send it.
+            model: as callers send it.
+            found: what the name means.
+            is_searched: look for a near name, which takes up to 10 ms.
+        """
+        if found.model_id is not None:
+            place = f"{found.provider_id}/{found.model_id}"
+            return suggest_for_known(provider, model, place=place)
+        if found.rule == "ambiguous":
+            return suggest_for_ambiguous(found.candidates)
+        if not is_searched:
+            return suggest_for_unknown(provider, model, rule=found.rule, sellers=None)
+        makers = self._makers(clean(model)) if found.rule == "unknown_provider" else []
+        near = difflib.get_close_matches(key_of(provider), self._id_of_key, n=1)
+        guessed = [self._id_of_key[one] for one in near] if found.rule == "unknown_provider" else []
+        sellers = dict.fromkeys([*self.compare(provider, model), *guessed, *makers])
+        lists = {one: [model.id for model in self._by_id[one].models] for one in sellers}
+        return suggest_for_unknown(provider, model, rule=found.rule, sellers=lists)
 
     @cached_property
     def _by_id(self) -> dict[str, Any]:

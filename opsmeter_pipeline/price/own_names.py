@@ -13,6 +13,7 @@ import polars as pl
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.cards import NAMES
 from opsmeter_pipeline.price.spelling import clean, provider_id_of, spelling_of
+from opsmeter_pipeline.price.suggest import suggest_for_known
 
 Name = tuple[str, str]
 """A provider and a model."""
@@ -128,6 +129,8 @@ def _find(
     name = next((one for one in (*spelled, matched) if one in own), None)
     if name is not None:
         rule = _TO_OWN if is_alias else _OWN_NAME if name in spelled else _OWN_MODEL
+        place = f"{name[0]}/{name[1]} in prices.toml"
+        known = suggest_for_known(row["provider"] or "", row["model"] or "", place=place)
         return {"called_provider_id": name[0], "provider_id": name[0], "model_id": name[1],
-                "rule": rule, "candidates": None}  # fmt: skip
+                "rule": rule, "candidates": None, "suggestion": known}  # fmt: skip
     return {"rule": _TO_CATALOGUE} if is_alias else None

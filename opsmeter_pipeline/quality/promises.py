@@ -31,6 +31,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "users_daily": ("batch_id", "day"),
         "latency_hourly": ("batch_id", "hour_at"),
         "users_latency_daily": ("batch_id", "day"),
+        "unpriced_hourly": ("batch_id", "hour_at"),
         "tracking_hourly": ("batch_id", "landed_hour_at"),
         "field_presence_hourly": ("batch_id", "landed_hour_at"),
         "clocks_hourly": ("batch_id", "landed_hour_at"),

@@ -7,13 +7,14 @@ columns and return places and sums, never values of a line.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from opsmeter_pipeline.model.sql import PRODUCTION
+from opsmeter_pipeline.model.sql import OF_EVENT, PRODUCTION
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     BATCH_TABLES,
     FACTORS,
     INGEST_BATCHES,
     LATENCY_HOURLY,
+    UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
 )
@@ -70,7 +71,7 @@ def _agrees(meaning: str, *, keys: str, one: str, other: str, measures: tuple[st
 
 def _sum(table: str, keys: str, measures: Mapping[str, str], where: str = "true") -> str:
     sums = ", ".join(
-        f"coalesce({what}, 0)::{_MONEY if 'cost' in name else 'BIGINT'} AS {name}"
+        f"coalesce({what}, 0)::{_MONEY if name.endswith('_usd') else 'BIGINT'} AS {name}"
         for name, what in measures.items()
     )
     grouped = ", ".join(part.split(" AS ")[0] for part in keys.split("; "))
@@ -79,12 +80,15 @@ def _sum(table: str, keys: str, measures: Mapping[str, str], where: str = "true"
     )
 
 
-_OF_EVENTS = {
+_OF_UNPRICED = {
     "attempts": "count(*)",
     "input_tokens": "sum(input_tokens)",
     "output_tokens": "sum(output_tokens)",
-    "cost_usd": "sum(cost_usd)",
+    "unbounded_attempts": f"sum({OF_EVENT['unbounded_attempts']})",
+    "unpriced_low_usd": "sum(unpriced_low_usd)",
+    "unpriced_high_usd": "sum(unpriced_high_usd)",
 }
+_OF_EVENTS = _OF_UNPRICED | {"cost_usd": "sum(cost_usd)"}
 _OF_CUBE = {name: f"sum({name})" for name in _OF_EVENTS}
 _EVENT_HOUR = "batch_id; date_trunc('hour', occurred_at) AS hour_at"
 _EVENT_DAY = "batch_id; (occurred_at AT TIME ZONE 'UTC')::DATE AS day"
@@ -101,6 +105,15 @@ def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) 
         one=_sum(cube, keys.replace(", ", "; "), of_cube),
         other=_sum("events", event_keys, of_events, _TIMED if timed else "true"),
         measures=tuple(of_events),
+    )
+
+
+def _bounded(table: str) -> Promise:
+    """Return the promise that no bound from below is above the one from above."""
+    return promise_query(
+        "values",
+        "unpriced_low_usd is at most unpriced_high_usd.",
+        query=find_rows(table, "unpriced_low_usd > unpriced_high_usd"),
     )
 
 
@@ -156,6 +169,16 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                     "OR (price_id IS NULL) <> (unpriced_reason IS NOT NULL)",
                 ),
             ),
+            promise_query(
+                "values",
+                "unpriced_low_usd and unpriced_high_usd are null together, and where priced.",
+                query=find_rows(
+                    "events",
+                    "(unpriced_low_usd IS NULL) <> (unpriced_high_usd IS NULL) "
+                    "OR (cost_usd IS NOT NULL AND unpriced_high_usd IS NOT NULL)",
+                ),
+            ),
+            _bounded("events"),
             promise_query(
                 "references",
                 "price_id stands in price_catalogue.",
@@ -309,9 +332,30 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
         ),
         ATTRIBUTION_HOURLY.name: (
             _sums_events("attribution_hourly", event_keys=_EVENT_HOUR, keys="batch_id, hour_at"),
+            _bounded("attribution_hourly"),
         ),
         USERS_DAILY.name: (
             _sums_events("users_daily", event_keys=_EVENT_DAY, keys="batch_id, day"),
+            _bounded("users_daily"),
+        ),
+        UNPRICED_HOURLY.name: (
+            _agrees(
+                f"{', '.join(_OF_UNPRICED)} are those of its events, per batch, hour and reason.",
+                keys="batch_id, hour_at, unpriced_reason",
+                one=_sum(
+                    "unpriced_hourly",
+                    "batch_id; hour_at; unpriced_reason",
+                    {name: f"sum({name})" for name in _OF_UNPRICED},
+                ),
+                other=_sum(
+                    "events",
+                    f"{_EVENT_HOUR}; unpriced_reason",
+                    _OF_UNPRICED,
+                    "unpriced_reason IS NOT NULL",
+                ),
+                measures=tuple(_OF_UNPRICED),
+            ),
+            _bounded("unpriced_hourly"),
         ),
         LATENCY_HOURLY.name: (
             _sums_events(

@@ -17,7 +17,7 @@ from opsmeter_pipeline.views import View
 
 def sum_views(
     lake: Lake, staging: Staging, views: Sequence[View]
-) -> dict[str, dict[str, int | Decimal]]:
+) -> dict[str, dict[str, int | Decimal | None]]:
     """Return the sums of `CONSERVED` over the rows each view would have of a run's cubes.
 
     Args:
@@ -25,7 +25,7 @@ def sum_views(
         staging: where the run's cubes are.
         views: those that have all these measures are summed, the others left out.
     """
-    sums = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in CONSERVED)
+    sums = ", ".join(f"{_sum(name)} AS {name}" for name in CONSERVED)
     queries = [
         f"SELECT {quote(view.name)} AS view, {sums} FROM ({view.sql})"
         for view in views
@@ -41,3 +41,11 @@ def sum_views(
             con.execute(f"CREATE TEMP VIEW {table.name} AS FROM read_parquet({path}){rows}")
         rows = fetch(con, " UNION ALL ".join(queries)).to_dicts()
     return {row.pop("view"): row for row in rows}
+
+
+def _sum(name: str) -> str:
+    """Return the sum of a column; null where a row does not know the most it may cost."""
+    summed = f"coalesce(sum({name}), 0)"
+    if name != "unpriced_high_usd":
+        return summed
+    return f"CASE WHEN count(*) = count({name}) THEN {summed} END"

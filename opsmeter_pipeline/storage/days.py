@@ -19,14 +19,15 @@ from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY
 from opsmeter_pipeline.model.zones import Span, local_date, span_days
 from opsmeter_pipeline.storage.lake import Lake, fetch
 
-MEASURES = ("requests", "attempts", "cost_usd", "unpriced_attempts", "input_tokens",
-            "cache_read_tokens", "output_tokens")  # fmt: skip
+MEASURES = ("requests", "attempts", "cost_usd", "unpriced_attempts", "unbounded_attempts",
+            "unpriced_low_usd", "unpriced_high_usd", "input_tokens", "cache_read_tokens",
+            "output_tokens")  # fmt: skip
 """What is summed of a day, in order."""
 SHOWN_DAYS = 30
 """How many days are shown if none are asked for."""
 _SCHEMA = {"hour_at": ATTRIBUTION_HOURLY.schema["hour_at"], "day": pl.Date(),
            **{name: ATTRIBUTION_HOURLY.schema[name] for name in MEASURES}}  # fmt: skip
-_KINDS = {name: "DECIMAL(38,18)" if name == "cost_usd" else "BIGINT" for name in MEASURES}
+_KINDS = {name: "DECIMAL(38,18)" if name.endswith("_usd") else "BIGINT" for name in MEASURES}
 _HOURS = f"""
     SELECT hour_at, {", ".join(f"sum({n})::{kind} AS {n}" for n, kind in _KINDS.items())}
     FROM attribution_hourly WHERE {PRODUCTION} AND hour_at >= $1 AND hour_at < $2 GROUP BY hour_at
@@ -51,7 +52,10 @@ _LAST_HOUR = f"SELECT max(hour_at) FROM attribution_hourly WHERE {PRODUCTION}"
 def read_days(
     lake: Lake, zone: ZoneInfo, *, first: date | None = None, last: date | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each day of a range: `day`, its `hours` and `MEASURES`, also if all are 0.
+    """Return a row for each day of a range, also if all is 0: `day`, its `hours`, and `MEASURES`.
+
+    `priced_share` is the part of its attempts that has a price, null without one. The most that the
+    others may cost is null where of one of them nobody can tell.
 
     Args:
         lake: the warehouse.
@@ -75,12 +79,15 @@ def read_days(
     zero = _total([])
     hours = _count_hours(spans)
     days = (start + timedelta(days=nth) for nth in range((end - start).days + 1))
-    return [{"day": day, "hours": hours.get(day, 0.0)} | totals.get(day, zero) for day in days]
+    return [
+        {"day": day, "hours": hours.get(day, 0.0)} | _tell_unpriced(totals.get(day, zero))
+        for day in days
+    ]
 
 
 def sum_days(days: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the sum of `hours` and `MEASURES` over days."""
-    return {"hours": sum(day["hours"] for day in days)} | _total(days)
+    """Return the sum of `hours` and `MEASURES` over days, with its own `priced_share`."""
+    return {"hours": sum(day["hours"] for day in days)} | _tell_unpriced(_total(days))
 
 
 def _find_last_day(con: duckdb.DuckDBPyConnection, zone: ZoneInfo) -> date | None:
@@ -134,6 +141,14 @@ def _count_hours(spans: Sequence[Span]) -> dict[date, float]:
 
 def _total(days: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
-        name: sum((day[name] for day in days), Decimal(0) if name == "cost_usd" else 0)
+        name: sum((day[name] or 0 for day in days), Decimal(0) if name.endswith("_usd") else 0)
         for name in MEASURES
     }
+
+
+def _tell_unpriced(sums: dict[str, Any]) -> dict[str, Any]:
+    """Return a total with the share that has a price, and no bound that is none."""
+    attempts, unpriced = sums["attempts"], sums["unpriced_attempts"]
+    share = round((attempts - unpriced) / attempts, 6) if attempts else None
+    high = None if sums["unbounded_attempts"] else sums["unpriced_high_usd"]
+    return sums | {"unpriced_high_usd": high, "priced_share": share}

@@ -18,6 +18,9 @@ from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.matching import Matcher
 
+_SEARCHED_NAMES = 200
+"""Of how many new unknown names near ones are looked for at once: a run must not wait for more."""
+
 
 class PriceBook:
     """The price list of the installed package."""
@@ -43,13 +46,26 @@ class PriceBook:
     def resolve(self, names: Iterable[tuple[str, str]], *, now: datetime) -> pl.DataFrame:
         """Return what the catalogue calls these providers and models: `model_resolutions` rows."""
         kept = {"source_version": self.version, "resolved_at": now}
-        rows = [
-            {"provider": provider, "model": model}
-            | self._matcher.resolve(provider, model)._asdict()
-            | kept
-            for provider, model in names
-        ]
+        rows: list[dict[str, object]] = []
+        unknown = 0
+        for provider, model in names:
+            row = self._resolve(provider, model, is_searched=unknown < _SEARCHED_NAMES)
+            unknown += row["model_id"] is None
+            rows.append(row | kept)
         return pl.DataFrame(rows, schema=MODEL_RESOLUTIONS.schema)
+
+    def _resolve(self, provider: str, model: str, *, is_searched: bool) -> dict[str, object]:
+        found = self._matcher.resolve(provider, model)
+        comparable = self._matcher.compare(provider, model)
+        return {
+            "provider": provider,
+            "model": model,
+            **found._asdict(),
+            "comparable_providers": ", ".join(comparable) or None,
+            "suggestion": self._matcher.suggest(
+                provider, model, found=found, is_searched=is_searched
+            ),
+        }
 
     @cached_property
     def _matcher(self) -> Matcher:

@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from opsmeter_pipeline.model.tables import EVENTS, PRICE_CATALOGUE
-from opsmeter_pipeline.price import NAMES, price_events
+from opsmeter_pipeline.model.tables import EVENTS, PRICE_CATALOGUE, PRICED
+from opsmeter_pipeline.price import NAMES, NOTHING_COMPARABLE, price_events
 from opsmeter_pipeline.price.cards import CLASSES, choose_cards
 from opsmeter_pipeline.price.in_force import join_cards
 from opsmeter_pipeline.price.own_names import key_of, name_meant
@@ -115,7 +115,7 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
     cards = join_cards(known.package.prices, answers, own.prices, mine)
     event = _event_of(request)
     chosen = cards[choose_cards(event, cards)].row(0, named=True)
-    cost = price_events(event, cards).row(0, named=True)
+    cost = price_events(event, cards, comparables=NOTHING_COMPARABLE).row(0, named=True)
     rows = pl.concat([known.package.prices, own.prices]).filter(
         pl.col("price_id") == (chosen["price_id"] or "")
     )
@@ -138,9 +138,8 @@ def explain_price(request: Request, sources: Sources, known: PricesKnown) -> dic
 def _event_of(request: Request) -> pl.DataFrame:
     told = asdict(request) | {"occurred_at": request.at, "output_tokens": 0, "seq": 0}
     columns = {"seq": pl.Int64()} | EVENTS.schema
-    unpriced = ("cost_usd", "price_id", "unpriced_reason")
     row = {name: told.get(name) for name in columns}
-    return pl.DataFrame([row], schema=columns).drop(unpriced)
+    return pl.DataFrame([row], schema=columns).drop(PRICED)
 
 
 def _is_own(rows: pl.DataFrame) -> bool:

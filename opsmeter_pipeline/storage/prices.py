@@ -11,6 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
+from opsmeter_pipeline.price import Comparables, build_comparables
 from opsmeter_pipeline.price.in_force import join_cards
 from opsmeter_pipeline.price.own_names import OWN_RULES
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE
@@ -29,11 +30,13 @@ class NamedCards(NamedTuple):
 
     Attributes:
         cards: see `price.build_cards`.
+        comparables: see `price.build_comparables`.
         answers: the catalogue's answer for each name: rows of `model_resolutions`.
         unknown_names: how many names have neither a price of the catalogue nor an own one.
     """
 
     cards: pl.DataFrame
+    comparables: Comparables
     answers: pl.DataFrame
     unknown_names: int
 
@@ -64,11 +67,14 @@ def find_cards(
         lambda asked: resolve_names(lake, book, staging, names=asked, in_force=package, now=now),
     )
     _keep(lake, staging, matched.own)
-    prices = read_prices(lake, package, resolutions=matched.answers)
+    prices = read_prices(lake, package)
     known = matched.own.filter(pl.col("rule").is_in(OWN_RULES))
     unknown = matched.answers.filter(pl.col("model_id").is_null()).join(known, on=_PAIR, how="anti")
-    cards = join_cards(prices, matched.answers, own.prices, matched.own)
-    return NamedCards(cards, matched.answers, unknown.height)
+    meant = prices.filter(pl.col("model_id").is_in(matched.answers["model_id"].implode()))
+    cards = join_cards(meant, matched.answers, own.prices, matched.own)
+    told = pl.concat([known, matched.answers.join(known, on=_PAIR, how="anti")])
+    comparables = build_comparables(prices, own.prices, told)
+    return NamedCards(cards, comparables, matched.answers, unknown.height)
 
 
 def resolve_names(
@@ -101,11 +107,7 @@ def _keep(lake: Lake, staging: Staging, resolutions: pl.DataFrame) -> None:
         append_new(lake, MODEL_RESOLUTIONS, path, key=[*_PAIR, "source_version"])
 
 
-def read_prices(lake: Lake, version: str, *, resolutions: pl.DataFrame) -> pl.DataFrame:
-    """Return the package's rows of `price_catalogue` for the models that names were resolved to."""
-    sql = """
-        SELECT * FROM price_catalogue
-        WHERE source = ? AND source_version = ? AND model_id IN (SELECT unnest(?))
-    """
-    models = resolutions["model_id"].drop_nulls().unique().to_list()
-    return PRICE_CATALOGUE.arrange(lake.read(sql, [PACKAGE, version, models]))
+def read_prices(lake: Lake, version: str) -> pl.DataFrame:
+    """Return the package's rows of `price_catalogue`: all, since any may bound what is unpriced."""
+    sql = "SELECT * FROM price_catalogue WHERE source = ? AND source_version = ?"
+    return PRICE_CATALOGUE.arrange(lake.read(sql, [PACKAGE, version]))

@@ -24,9 +24,10 @@ from opsmeter_pipeline.model.tables import (
     PRICED,
     QUARANTINE,
     RESTATEMENTS,
+    UNPRICED_HOURLY,
     USERS_DAILY,
 )
-from opsmeter_pipeline.price import NAMES, price_events
+from opsmeter_pipeline.price import NAMES, Comparables, price_events
 from opsmeter_pipeline.price import READS as PRICED_BY
 from opsmeter_pipeline.publish import find_slices
 from opsmeter_pipeline.reprice import LISTED, PLACE, find_changed, list_restatements, put_prices
@@ -82,10 +83,11 @@ class Choice:
 
 
 class Settled(NamedTuple):
-    """What prices the chosen events now: the log of versions, and the cards of their names."""
+    """What prices the chosen events now: the log of versions, and what `find_cards` found."""
 
     log: PriceLog
     cards: pl.DataFrame
+    comparables: Comparables
 
 
 def settle_cards(
@@ -108,22 +110,21 @@ def settle_cards(
     condition, parameters = choice.to_sql()
     sql = f"SELECT DISTINCT provider, model FROM events WHERE {condition}"
     names = lake.read(sql, parameters)
-    return Settled(log, find_cards(lake, sources.book, log, staging, names=names, now=now).cards)
+    found = find_cards(lake, sources.book, log, staging, names=names, now=now)
+    return Settled(log, found.cards, found.comparables)
 
 
-def plan_reprice(
-    lake: Lake, staging: Staging, cards: pl.DataFrame, choice: Choice
-) -> Iterator[Unit]:
+def plan_reprice(lake: Lake, staging: Staging, found: Settled, choice: Choice) -> Iterator[Unit]:
     """Yield what changes, some batches at a time; batches in which nothing does are left out.
 
     Args:
         lake: the warehouse.
         staging: where a unit is put; the next one takes its place.
-        cards: the cards of the chosen events' names.
+        found: what prices the chosen events.
         choice: which events.
     """
     for batch_ids in _find_batches(lake, choice):
-        unit = _plan_unit(lake, staging, cards, choice=choice, batch_ids=batch_ids)
+        unit = _plan_unit(lake, staging, found, choice=choice, batch_ids=batch_ids)
         if unit is not None:
             yield unit
 
@@ -131,7 +132,7 @@ def plan_reprice(
 def reprice_events(
     lake: Lake,
     staging: Staging,
-    cards: pl.DataFrame,
+    found: Settled,
     choice: Choice,
     order: Order,
     *,
@@ -150,7 +151,7 @@ def reprice_events(
     listed = [RESTATEMENTS.empty().select(LISTED)]
     for batch_ids in _find_batches(lake, choice):
         for tries_left in reversed(range(_TRIES)):
-            unit = _plan_unit(lake, staging, cards, choice=choice, batch_ids=batch_ids)
+            unit = _plan_unit(lake, staging, found, choice=choice, batch_ids=batch_ids)
             if unit is None:
                 break
             try:
@@ -185,7 +186,7 @@ def _find_batches(lake: Lake, choice: Choice) -> list[list[str]]:
 
 
 def _plan_unit(
-    lake: Lake, staging: Staging, cards: pl.DataFrame, *, choice: Choice, batch_ids: Sequence[str]
+    lake: Lake, staging: Staging, found: Settled, *, choice: Choice, batch_ids: Sequence[str]
 ) -> Unit | None:
     runs = lake.read(
         "SELECT batch_id, run_id FROM ingest_batches WHERE batch_id IN (SELECT unnest(?))",
@@ -194,8 +195,11 @@ def _plan_unit(
     slices = read_batch_slices(lake, batch_ids)
     events = find_slices(_read_events(lake, choice, batch_ids), slices).with_row_index("row")
     # A name that came with a replay meanwhile was not asked for, and has no card.
-    chosen = events.filter("is_chosen").join(cards, on=NAMES, how="semi", maintain_order="left")
-    changed = find_changed(events, price_events(chosen.select("row", *PRICED_BY), cards))
+    chosen = events.filter("is_chosen").join(
+        found.cards, on=NAMES, how="semi", maintain_order="left"
+    )
+    asked = chosen.select("row", *PRICED_BY)
+    changed = find_changed(events, price_events(asked, found.cards, comparables=found.comparables))
     if changed.is_empty():
         return None
     listed = list_restatements(events, changed)
@@ -205,6 +209,7 @@ def _plan_unit(
     frames = {
         ATTRIBUTION_HOURLY.name: sums[ATTRIBUTION_HOURLY.name],
         USERS_DAILY.name: sums[USERS_DAILY.name],
+        UNPRICED_HOURLY.name: sums[UNPRICED_HOURLY.name],
         CLOCKS_HOURLY.name: _build_clocks(priced, slices),
         INGEST_FILES.name: _count_files(priced),
     }

@@ -118,7 +118,11 @@ def publish_unit(lake: Lake, unit: Unit, order: Order, *, now: datetime) -> None
         before = sum_days(con, batch_ids)
         _update(con, EVENTS.name, unit.changed, keys=PLACE, measures=PRICED)
         for name, path in unit.sums.items():
-            _update(con, name, path, keys=_KEYS[name], measures=_MEASURES[name])
+            if name in _KEYS:
+                _update(con, name, path, keys=_KEYS[name], measures=_MEASURES[name])
+            else:  # which rows there are hangs on what is unpriced
+                con.execute(_DELETE.format(name), [batch_ids])
+                con.execute(f"INSERT INTO {name} BY NAME FROM read_parquet(?)", [str(path)])
         con.execute(_SUM_FILES, [batch_ids])
         _refuse_unequal(con, batch_ids)
         after, kinds = sum_days(con, batch_ids), dict.fromkeys(batch_ids, KIND)
@@ -178,8 +182,11 @@ def _update(
 
 def _refuse_unequal(con: duckdb.DuckDBPyConnection, batch_ids: Sequence[str]) -> None:
     """Raise if a table's sums of a batch are not those of its events, to the last decimal."""
-    for table, unpriced in _UNPRICED.items():
-        culprits = fetch(con, _UNEQUAL.format(table=table, unpriced=unpriced), [batch_ids] * 2)
+    for table, told in _SUMS.items():
+        sums = ", ".join(f"sum({column}) AS {name}" for name, column in told.items())
+        differs = " OR ".join(f"coalesce(t.{n}, 0) <> coalesce(e.{n}, 0)" for n in told)
+        query = _UNEQUAL.format(table=table, sums=sums, differs=differs)
+        culprits = fetch(con, query, [batch_ids] * 2)
         if not culprits.is_empty():
             raise RepriceSumsError(table, culprits["batch_id"].to_list())
 
@@ -206,6 +213,7 @@ def _list(con: duckdb.DuckDBPyConnection, unit: Unit, order: Order, snapshot_id:
     )
 
 
+_DELETE = "DELETE FROM {} WHERE batch_id IN (SELECT unnest(?))"
 _SUM_FILES = f"""
     UPDATE ingest_batches t SET {", ".join(f"{name} = n.{name}" for name in _LEDGER)}
     FROM (
@@ -214,26 +222,23 @@ _SUM_FILES = f"""
         FROM ingest_files WHERE batch_id IN (SELECT unnest(?)) GROUP BY batch_id
     ) n WHERE t.batch_id = n.batch_id
 """
-_UNPRICED: Mapping[str, str] = MappingProxyType(
+_SUMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "ingest_batches": "unpriced_events",
-        "ingest_files": "unpriced_events",
-        "attribution_hourly": "unpriced_attempts",
-        "users_daily": "unpriced_attempts",
-        "clocks_hourly": "NULL",
+        "ingest_batches": {"cost_usd": "cost_usd", "unpriced": "unpriced_events"},
+        "ingest_files": {"cost_usd": "cost_usd", "unpriced": "unpriced_events"},
+        "attribution_hourly": {"cost_usd": "cost_usd", "unpriced": "unpriced_attempts"},
+        "users_daily": {"cost_usd": "cost_usd", "unpriced": "unpriced_attempts"},
+        "unpriced_hourly": {"unpriced": "attempts"},
+        "clocks_hourly": {"cost_usd": "cost_usd"},
     }
 )
-"""How each table that sums up events counts those without a price; clocks do not."""
+"""What each table says of its events' cost, and of how many have none."""
 _UNEQUAL = """
     SELECT batch_id FROM (
-        SELECT batch_id, sum(cost_usd) AS cost_usd, sum({unpriced}) AS unpriced
-        FROM {table} WHERE batch_id IN (SELECT unnest(?)) GROUP BY batch_id
-    ) FULL JOIN (
-        SELECT batch_id, coalesce(sum(cost_usd), 0) AS cost_usd_there,
-            count(*) FILTER (cost_usd IS NULL) AS unpriced_there
+        SELECT batch_id, {sums} FROM {table} WHERE batch_id IN (SELECT unnest(?)) GROUP BY batch_id
+    ) t FULL JOIN (
+        SELECT batch_id, sum(cost_usd) AS cost_usd, count(*) FILTER (cost_usd IS NULL) AS unpriced
         FROM events WHERE batch_id IN (SELECT unnest(?)) GROUP BY batch_id
-    ) USING (batch_id)
-    WHERE cost_usd IS DISTINCT FROM cost_usd_there
-        OR coalesce(unpriced, unpriced_there) <> unpriced_there
-    ORDER BY batch_id
+    ) e USING (batch_id)
+    WHERE {differs} ORDER BY batch_id
 """

@@ -13,14 +13,32 @@ from opsmeter_pipeline.lateness import (
     end_of,
     tell_state,
 )
-from opsmeter_pipeline.model.columns import count, instant, money, ratio
+from opsmeter_pipeline.model.columns import count, money, ratio
 from opsmeter_pipeline.model.sql import PRODUCTION
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     USERS_DAILY,
 )
+from opsmeter_pipeline.views.unpriced import UNPRICED_MODELS
 from opsmeter_pipeline.views.view import View
 
+_HIGH = (
+    "The most the attempts without a price may cost; null if of one of them nobody can tell, and "
+    "the total is then unknown."
+)
+_LOW = (
+    "The least the attempts without a price may cost, beside `cost_usd`, by what comparable models "
+    "charge."
+)
+UNPRICED = (
+    *ATTRIBUTION_HOURLY.pick("unpriced_attempts"),
+    ratio("unpriced_share", "`unpriced_attempts` by `attempts`, 0 to 1; null without an attempt."),
+    ratio("priced_share", "The other attempts by `attempts`, 0 to 1; null without an attempt."),
+    *ATTRIBUTION_HOURLY.pick("unbounded_attempts"),
+    money("unpriced_low_usd", _LOW),
+    money("unpriced_high_usd", _HIGH, nullable=True),
+)
+"""What each total says of its part without a price."""
 _MEASURES = (
     *ATTRIBUTION_HOURLY.pick("requests", "attempts", "redeliveries"),
     money(
@@ -30,8 +48,8 @@ _MEASURES = (
     ),
     ratio("share_of_cost", "Part of the cost of the view's rows, 0 to 1; null if all cost is 0."),
     ratio("cost_per_request_usd", "`cost_usd` by `requests`, in USD; null without a request."),
-    *ATTRIBUTION_HOURLY.pick("inferred_cost_usd", "unpriced_attempts"),
-    ratio("unpriced_share", "`unpriced_attempts` by `attempts`, 0 to 1; null without an attempt."),
+    *ATTRIBUTION_HOURLY.pick("inferred_cost_usd"),
+    *UNPRICED,
     *ATTRIBUTION_HOURLY.pick("input_tokens", "cache_read_tokens", "output_tokens"),
     ratio("tokens_per_request", "Input and output tokens by `requests`; null without a request."),
     *ATTRIBUTION_HOURLY.pick("failures"),
@@ -60,6 +78,9 @@ _SUMS = {
     "cost_usd": _MONEY,
     "inferred_cost_usd": _MONEY,
     "unpriced_attempts": _COUNT,
+    "unbounded_attempts": _COUNT,
+    "unpriced_low_usd": _MONEY,
+    "unpriced_high_usd": _MONEY,
     "input_tokens": _COUNT,
     "cache_read_tokens": _COUNT,
     "output_tokens": _COUNT,
@@ -72,6 +93,8 @@ _SHOWN = """
     round(cost_usd::DOUBLE / nullif(requests, 0), 12) AS cost_per_request_usd,
     inferred_cost_usd, unpriced_attempts,
     round(unpriced_attempts / nullif(attempts, 0), 6) AS unpriced_share,
+    round((attempts - unpriced_attempts) / nullif(attempts, 0), 6) AS priced_share,
+    unbounded_attempts, unpriced_low_usd, unpriced_high_usd,
     input_tokens, cache_read_tokens, output_tokens,
     round((input_tokens + output_tokens) / nullif(requests, 0), 3) AS tokens_per_request,
     failures, round(failures / nullif(attempts, 0), 6) AS error_share, failed_cost_usd,
@@ -109,7 +132,9 @@ def _groups(keys: str, *, cube: str, histogram: str, step: int = 1) -> str:
             GROUP BY {keys}
         ), priced AS (
             SELECT * REPLACE (
-                CASE WHEN attempts = 0 OR unpriced_attempts < attempts THEN cost_usd END AS cost_usd
+                CASE WHEN attempts = 0 OR unpriced_attempts < attempts THEN cost_usd END
+                    AS cost_usd,
+                CASE WHEN unbounded_attempts = 0 THEN unpriced_high_usd END AS unpriced_high_usd
             ) FROM sums
         ), latencies AS ({_percentiles(histogram, keys, step=step)})
         SELECT {keys}, {_SHOWN}
@@ -223,30 +248,5 @@ COST_VIEWS: tuple[View, ...] = (
         rank_groups(PROMPT_VERSION),
         ("attribution_hourly", "latency_hourly"),
     ),
-    View(
-        "unpriced_models",
-        "One row per provider and model that has attempts without a price, in any environment.",
-        (
-            *ATTRIBUTION_HOURLY.pick("provider", "model"),
-            instant("first_hour_at", "Start of the first UTC hour in which it occurred."),
-            instant("last_hour_at", "Start of the last UTC hour in which it occurred."),
-            *ATTRIBUTION_HOURLY.pick(
-                "unpriced_attempts", "attempts", "input_tokens", "output_tokens"
-            ),
-            count("tenants", "Different tenants that called it."),
-        ),
-        """
-        SELECT provider, model, min(hour_at) AS first_hour_at, max(hour_at) AS last_hour_at,
-            sum(unpriced_attempts)::BIGINT AS unpriced_attempts,
-            sum(attempts)::BIGINT AS attempts,
-            sum(input_tokens)::BIGINT AS input_tokens,
-            sum(output_tokens)::BIGINT AS output_tokens,
-            count(DISTINCT tenant_id) AS tenants
-        FROM attribution_hourly
-        GROUP BY provider, model
-        HAVING sum(unpriced_attempts) > 0
-        ORDER BY unpriced_attempts DESC, provider, model
-        """,
-        ("attribution_hourly",),
-    ),
+    UNPRICED_MODELS,
 )

@@ -7,7 +7,7 @@ import polars as pl
 from opsmeter_pipeline.contract import judge_chunk, refuse_conflicts
 from opsmeter_pipeline.model.landed import Part
 from opsmeter_pipeline.model.tables import EVENTS, REFUSED
-from tests.scenario import ABSENT, NOW, at, chunk_of, judge, line, slice_of
+from tests.scenario import ABSENT, NOW, PRICED, at, chunk_of, judge, line, slice_of
 
 
 def test_one_bad_line_never_costs_another() -> None:
@@ -62,7 +62,7 @@ def test_chunk_without_lines_has_the_shape_of_any_other() -> None:
 def test_events_and_quarantine_have_the_types_of_their_tables() -> None:
     judged = judge(line(extraField=1, ingestedAt=1_763_892_000_250), "{")
     later = {"batch_id", "file", "attempt_told", "attempt_inferred", "is_first_attempt"}
-    later |= {"cost_usd", "price_id", "unpriced_reason"}
+    later |= set(PRICED)
     for name in EVENTS.schema.keys() - later:
         dtype = judged.events.schema[name]
         assert (pl.String if dtype == pl.Categorical else dtype) == EVENTS.schema[name], name

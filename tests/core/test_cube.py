@@ -40,6 +40,10 @@ def published(*rows: dict[str, Any]) -> pl.DataFrame:
     return EVENTS.arrange(events_of(*rows))
 
 
+def bounds(low: str, high: str) -> dict[str, Decimal]:
+    return {"unpriced_low_usd": D(low), "unpriced_high_usd": D(high)}
+
+
 def sums_of(*rows: dict[str, Any], duplicates: tuple = ()) -> dict[str, pl.DataFrame]:
     """Return the rows of each cube table, sorted by their dimensions."""
     sums = sum_events(published(*rows), published(*duplicates).drop("cost_usd"))
@@ -59,22 +63,27 @@ def test_measures_of_a_few_events_are_these() -> None:
             attempt=2, attempt_inferred=True, is_first_attempt=False, outcome="timeout",
             cost_usd=D("0.5"), cache_write_tokens=7, latency_ms=None,
         ),
-        event(outcome="unknown", latency_ms=0, input_tokens=0, output_tokens=0),
+        event(outcome="unknown", latency_ms=0, input_tokens=0, output_tokens=0,
+              unpriced_reason="unknown_model", **bounds("0.02", "0.30")),
+        event(attempt=3, is_first_attempt=False, unpriced_reason="no_usable_price"),
     ]  # fmt: skip
     expected = {
         "requests": 2,
-        "attempts": 3,
+        "attempts": 4,
         "redeliveries": 0,
         "inferred_attempts": 1,
         "failures": 1,
-        "input_tokens": 2_000,
+        "input_tokens": 3_000,
         "cache_read_tokens": 10,
         "cache_write_tokens": 7,
-        "output_tokens": 400,
+        "output_tokens": 600,
         "reasoning_tokens": 3,
-        "latency_ms": 850,
-        "timed_attempts": 2,
-        "unpriced_attempts": 1,
+        "latency_ms": 1_700,
+        "timed_attempts": 3,
+        "unpriced_attempts": 2,
+        "unbounded_attempts": 1,
+        "unpriced_low_usd": D("0.02"),
+        "unpriced_high_usd": D("0.30"),
         "cost_usd": D("0.500000000000000001"),
         "inferred_cost_usd": D("0.5"),
     }
@@ -82,7 +91,15 @@ def test_measures_of_a_few_events_are_these() -> None:
         row = sums_of(*rows)[table.name].row(0, named=True)
         assert {name: row[name] for name in expected} == expected
     for table in COUNTED:
-        assert sums_of(*rows)[table.name]["attempts"].to_list() == [1, 1]
+        assert sorted(sums_of(*rows)[table.name]["attempts"]) == [1, 2]
+    unpriced = sums_of(*rows)["unpriced_hourly"].sort("unpriced_reason").select(
+        "unpriced_reason", "requests", "attempts", "unbounded_attempts", "input_tokens",
+        "unpriced_low_usd", "unpriced_high_usd",
+    )  # fmt: skip
+    assert unpriced.rows() == [
+        ("no_usable_price", 0, 1, 1, 1_000, D(0), D(0)),
+        ("unknown_model", 1, 1, 0, 0, D("0.02"), D("0.30")),
+    ]
 
 
 @pytest.mark.parametrize("outcome", ["error", "timeout", "cancelled", "rate_limited"])
@@ -153,10 +170,21 @@ def test_buckets_keep_the_order_of_latencies_and_zero_stands_apart() -> None:
     assert told.select(latency_bucket(pl.col("v"), step=1)).to_series().to_list() == [None]
 
 
-COSTS = st.none() | st.decimals(0, 10**6, places=18)
+COSTS = st.decimals(0, 10**6, places=18)
+MONIES = st.one_of(
+    st.builds(lambda cost: {"cost_usd": cost}, COSTS),
+    st.just({"unpriced_reason": "no_usable_price"}),
+    st.builds(
+        lambda one, two: {"unpriced_reason": "unknown_model", "unpriced_low_usd": min(one, two),
+                          "unpriced_high_usd": max(one, two)},
+        COSTS, COSTS,
+    ),
+)  # fmt: skip
+"""What is known of an event's cost: all, nothing, or bounds."""
 ROWS = st.lists(
     st.builds(
-        event,
+        lambda money, **changes: event(**changes | money),
+        money=MONIES,
         batch_id=st.sampled_from(["b-1", "b-2"]),
         endpoint_tag=st.sampled_from(["a", "b"]),
         user_id=st.sampled_from(["u-1", "u-2"]),
@@ -165,7 +193,6 @@ ROWS = st.lists(
         input_tokens=st.integers(0, 2**40),
         cache_read_tokens=st.none() | st.integers(0, 2**40),
         latency_ms=st.none() | latencies(),
-        cost_usd=COSTS,
         attempt_inferred=st.booleans(),
         is_first_attempt=st.booleans(),
         occurred_at=moments(),
@@ -202,7 +229,7 @@ def test_any_cut_of_the_money_equals_its_events_to_the_last_decimal(rows: list) 
             exact = sum(
                 int(row["cost_usd"].scaleb(18))
                 for row in rows
-                if row[dimension] == value and row["cost_usd"] is not None
+                if row[dimension] == value and row.get("cost_usd") is not None
             )
             assert int(cost.scaleb(18)) == exact
 
@@ -215,7 +242,7 @@ def test_sums_of_their_own_events_are_found_good(rows: list) -> None:
 
 @pytest.mark.parametrize("table", [table.name for table in CUBES])
 def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
-    rows = [event(cost_usd=D("0.1")), event(seq=1, cost_usd=D("0.2"), latency_ms=5)]
+    rows = [event(cost_usd=D("0.1")), event(unpriced_reason="unknown_model", latency_ms=5)]
     cubes = sums_of(*rows) | {table: sums_of(rows[0])[table]}
     verdict = judge_sums(published(*rows), cubes, redelivered=0)
     assert not verdict.passed
@@ -238,17 +265,30 @@ def test_sums_that_miss_a_redelivered_line_are_found_wrong() -> None:
 def test_every_dimension_and_no_view_of_their_own_events_differs() -> None:
     rows = [event(cost_usd=D("0.0035")),
             event(outcome="error", cost_usd=D("0.25"), data_mode="test"),
-            event(cost_usd=None, unpriced_reason="unknown_model", tenant_id="t2")]  # fmt: skip
+            event(unpriced_reason="unknown_model", tenant_id="t2", **bounds("1", "2"))]  # fmt: skip
     events, cubes = published(*rows), sums_of(*rows, duplicates=(event(tenant_id="only here"),))
     assert judge_dimensions(events, cubes).passed
     shown = {"requests": 2, "attempts": 2, "failures": 0, "input_tokens": 2000,
-             "output_tokens": 400, "unpriced_attempts": 1, "cost_usd": D("0.0035"),
-             "failed_cost_usd": D(0)}  # fmt: skip
+             "output_tokens": 400, "unpriced_attempts": 1, "unbounded_attempts": 0,
+             "cost_usd": D("0.0035"), "failed_cost_usd": D(0)} | bounds("1", "2")  # fmt: skip
     assert judge_views(events, {"overview": shown}).passed
     verdict = judge_views(events, {"overview": shown, "top_users": shown | {"failures": 1}})
     assert [(one["place"], one["measure"]) for one in verdict.culprits] == [
         ("top_users", "failures")
     ]
+
+
+def test_a_view_that_shows_a_most_although_of_one_attempt_nobody_knows_it_is_found() -> None:
+    rows = [event(unpriced_reason="unknown_model", **bounds("1", "2")),
+            event(unpriced_reason="no_usable_price")]  # fmt: skip
+    events = published(*rows)
+    honest = {"requests": 2, "attempts": 2, "failures": 0, "input_tokens": 2000,
+              "output_tokens": 400, "unpriced_attempts": 2, "unbounded_attempts": 1,
+              "unpriced_low_usd": D(1), "unpriced_high_usd": None, "cost_usd": D(0),
+              "failed_cost_usd": D(0)}  # fmt: skip
+    assert judge_views(events, {"overview": honest}).passed
+    verdict = judge_views(events, {"overview": honest | {"unpriced_high_usd": D(2)}})
+    assert [one["measure"] for one in verdict.culprits] == ["unpriced_high_usd"]
 
 
 def test_money_moved_from_one_tenant_to_another_is_found_although_all_totals_agree() -> None:

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
-from opsmeter_pipeline.price import build_cards, price_events
-from tests.scenario import NOW, event, events_of
+from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, price_events
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 RESOLVED = {
@@ -33,8 +33,10 @@ def priced(rows: list[dict[str, Any]], *, resolved: Any = None, **changes: Any) 
     """Return one event priced by these rows."""
     catalogue = pl.DataFrame(rows, schema=PRICE_CATALOGUE.schema)
     names = pl.DataFrame([RESOLVED | (resolved or {})], schema=MODEL_RESOLUTIONS.schema)
-    events = events_of(event(**changes)).drop("cost_usd", "price_id", "unpriced_reason")
-    return price_events(events, build_cards(catalogue, names)).row(0, named=True)
+    events = events_of(event(**changes)).drop(PRICED)
+    return price_events(events, build_cards(catalogue, names), comparables=NOTHING_COMPARABLE).row(
+        0, named=True
+    )
 
 
 def cost_of(rows: list[dict[str, Any]], **changes: Any) -> Decimal | str:
@@ -174,6 +176,6 @@ def test_unknown_name_with_an_own_price_for_one_tier_or_tenant_is_priced_there_o
     cards = pl.concat([build_cards(catalogue, missing), build_cards(catalogue, names)])
     asked = [{"service_tier": "batch", "tenant_id": "t-1"}, {"service_tier": "batch"}, {}]
     events = events_of(*(event(seq=n, output_tokens=0, **one) for n, one in enumerate(asked)))
-    found = price_events(events.drop("cost_usd", "price_id", "unpriced_reason"), cards)
+    found = price_events(events.drop(PRICED), cards, comparables=NOTHING_COMPARABLE)
     assert found["cost_usd"].to_list() == [1_000, None, None]
     assert found["unpriced_reason"].to_list() == [None, "unknown_model", "unknown_model"]

@@ -15,8 +15,8 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 from opsmeter_pipeline.model.tables import PRICE_CATALOGUE
 from opsmeter_pipeline.model.unpriced import REASONS
-from opsmeter_pipeline.price import build_cards, flatten_prices, price_events
-from tests.scenario import NOW, event, events_of
+from opsmeter_pipeline.price import NOTHING_COMPARABLE, build_cards, flatten_prices, price_events
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 USABLE = {
@@ -91,8 +91,8 @@ def test_every_model_costs_what_the_package_says_or_an_explained_nothing(
         names = {"seq": len(events), "provider": provider.id, "model": model.id}
         events.append(event() | names | told | usage)
         asked.append((provider, model, usage, instant, tier))
-    unpriced = events_of(*events).drop("cost_usd", "price_id", "unpriced_reason")
-    priced = price_events(unpriced, cards)
+    unpriced = events_of(*events).drop(PRICED)
+    priced = price_events(unpriced, cards, comparables=NOTHING_COMPARABLE)
     rounded = set(catalogue.filter("is_rounded")["price_id"])
     met: Counter[str] = Counter()
     for row, question in zip(priced.iter_rows(named=True), asked, strict=True):
@@ -251,8 +251,10 @@ def test_duckdb_finds_the_same_prices_and_costs_to_the_last_digit(
                 "reasoning_tokens": random.randint(0, output)}  # fmt: skip
         told |= {"occurred_at": sample_instant(random), "provider": provider, "model": model}
         events.append(event(seq=seq) | told)
-    frame = events_of(*events).drop("cost_usd", "price_id", "unpriced_reason")
-    priced = price_events(frame, cards).select("seq", pl.col("price_id").cast(str), "cost_usd")
+    frame = events_of(*events).drop(PRICED)
+    priced = price_events(frame, cards, comparables=NOTHING_COMPARABLE).select(
+        "seq", pl.col("price_id").cast(str), "cost_usd"
+    )
     with duckdb.connect() as con:
         for name, rows in (("events", frame), ("catalogue", catalogue)):
             rows.write_parquet(tmp_path / name)

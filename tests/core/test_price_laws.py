@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsmeter_pipeline.model.wire import MAX_COUNT
-from opsmeter_pipeline.price import Matcher, build_cards, flatten_prices, price_events
-from tests.scenario import NOW, event, events_of
+from opsmeter_pipeline.price import (
+    NOTHING_COMPARABLE,
+    Matcher,
+    build_cards,
+    flatten_prices,
+    price_events,
+)
+from tests.scenario import NOW, PRICED, event, events_of
 
 MODELS = [
     ("openai", "gpt-4o"),  # flat, web searches, batch from a date on
@@ -21,7 +27,6 @@ MODELS = [
     ("openai", "gpt-realtime"),  # audio and images
     ("openai", "house-finetune-7b"),
 ]
-PRICED = ["cost_usd", "price_id", "unpriced_reason"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
 
 def price(cards: pl.DataFrame, *given_rows: dict[str, Any]) -> list[tuple[Any, ...]]:
     numbered = [row | {"seq": seq} for seq, row in enumerate(given_rows)]
-    priced = price_events(events_of(*numbered).drop(PRICED), cards)
+    priced = price_events(events_of(*numbered).drop(PRICED), cards, comparables=NOTHING_COMPARABLE)
     assert (priced["cost_usd"].is_null() == priced["unpriced_reason"].is_not_null()).all()
     assert (priced["cost_usd"].is_null() == priced["price_id"].is_null()).all()
     assert (priced["cost_usd"].drop_nulls() >= 0).all()

@@ -8,13 +8,13 @@ import pytest
 
 from opsmeter_pipeline.contract.identifiers import find_shape
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS, PRICE_CATALOGUE
-from opsmeter_pipeline.price import price_events
+from opsmeter_pipeline.price import NOTHING_COMPARABLE, price_events
 from opsmeter_pipeline.price.in_force import join_cards
 from opsmeter_pipeline.price.moves import find_moves
 from opsmeter_pipeline.price.own import parse_prices
 from opsmeter_pipeline.price.own_names import answer_names, resolve_own
 from opsmeter_pipeline.price.own_rows import to_catalogue_rows
-from tests.scenario import NOW, event, events_of
+from tests.scenario import NOW, PRICED, event, events_of
 
 D = Decimal
 GPT = ("openai", "gpt-4o")
@@ -131,8 +131,12 @@ def test_a_tenants_price_moves_for_that_tenant_only() -> None:
 
 def priced(listed_cards: pl.DataFrame, *events: dict[str, object]) -> list[tuple[object, object]]:
     numbered = [one | {"seq": seq} for seq, one in enumerate(events)]
-    staged = events_of(*numbered).drop("cost_usd", "price_id", "unpriced_reason")
-    return price_events(staged, listed_cards).select("cost_usd", "price_id").rows()
+    staged = events_of(*numbered).drop(PRICED)
+    return (
+        price_events(staged, listed_cards, comparables=NOTHING_COMPARABLE)
+        .select("cost_usd", "price_id")
+        .rows()
+    )
 
 
 OVERRIDES = """

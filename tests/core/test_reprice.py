@@ -18,7 +18,13 @@ from opsmeter_pipeline.reprice import (
 D = Decimal
 LATE = datetime(2026, 11, 22, 23, 59, 59, 999999, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
-SCHEMA = {"cost_usd": MONEY, "price_id": pl.String, "unpriced_reason": pl.String}
+SCHEMA = {
+    "cost_usd": MONEY,
+    "price_id": pl.String,
+    "unpriced_reason": pl.String,
+    "unpriced_low_usd": MONEY,
+    "unpriced_high_usd": MONEY,
+}
 
 
 def _events(*prices: tuple[str | None, str | None, str | None]) -> pl.DataFrame:
@@ -40,7 +46,8 @@ def _events(*prices: tuple[str | None, str | None, str | None]) -> pl.DataFrame:
 
 
 def _prices(*prices: tuple[str | None, str | None, str | None]) -> pl.DataFrame:
-    told = [(None if usd is None else D(usd), price, why) for usd, price, why in prices]
+    bounds = {"unknown_model": (D(0), D(9)), "ambiguous_model": (D(1), D(2)), None: (None, None)}
+    told = [(usd and D(usd), price, why, *bounds[why]) for usd, price, why in prices]
     return pl.DataFrame(told, schema=SCHEMA, orient="row")
 
 
@@ -73,7 +80,7 @@ def test_what_costs_the_same_by_another_price_is_left_alone() -> None:
 
 def test_only_the_events_that_change_get_their_new_prices() -> None:
     events = put_prices(FORMER, find_changed(FORMER, NOW))
-    assert events.select(SCHEMA.keys()).rows() == [
+    assert events.select([*SCHEMA][:3]).rows() == [
         (D(2), "p2", None),
         (D("0.25"), "p2", None),
         (D("0.5"), "p1", None),
@@ -81,6 +88,7 @@ def test_only_the_events_that_change_get_their_new_prices() -> None:
         (None, None, "ambiguous_model"),
         (None, None, "unknown_model"),
     ]
+    assert events["unpriced_high_usd"].to_list() == [None, None, None, D(2), D(2), D(9)]
 
 
 def test_a_restatement_tells_each_utc_day_apart() -> None:

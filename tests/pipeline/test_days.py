@@ -46,6 +46,16 @@ def _instants() -> list[datetime]:
     return [*spread, *borders, *(border - TICK for border in borders)]
 
 
+def _money(number: int, usd: Decimal) -> dict[str, object]:
+    """Return what is known of an event's cost: one in 11 has bounds, one in 1,100 nothing."""
+    if number % 11:
+        return {"cost_usd": usd}
+    if number % 1100 == 0:
+        return {"unpriced_reason": "no_usable_price"}
+    return {"unpriced_reason": "unknown_model", "unpriced_low_usd": usd,
+            "unpriced_high_usd": usd + 1}  # fmt: skip
+
+
 def _fill(lake: Lake, folder: Path) -> None:
     chance = random.Random(8)
     rows = [
@@ -53,7 +63,7 @@ def _fill(lake: Lake, folder: Path) -> None:
             line_number=number,
             occurred_at=occurred_at,
             is_first_attempt=number % 5 > 0,
-            cost_usd=None if number % 11 == 0 else Decimal(chance.randrange(10**20)).scaleb(-18),
+            **_money(number, Decimal(chance.randrange(10**20)).scaleb(-18)),
             input_tokens=chance.randrange(10_000),
             cache_read_tokens=None if number % 3 else number,
             environment="staging" if number % 13 == 0 else "prod",
@@ -88,6 +98,10 @@ def lake(home: Path) -> Lake:
 _BY_ZONE = """
     SELECT {day} AS day, count(*) FILTER (is_first_attempt), count(*),
         sum(cost_usd)::DECIMAL(38,18), count(*) FILTER (cost_usd IS NULL),
+        count(*) FILTER (unpriced_reason = 'no_usable_price'),
+        coalesce(sum(unpriced_low_usd), 0)::DECIMAL(38,18),
+        CASE WHEN count(*) FILTER (unpriced_reason = 'no_usable_price') = 0
+            THEN coalesce(sum(unpriced_high_usd), 0)::DECIMAL(38,18) END,
         sum(input_tokens)::BIGINT, coalesce(sum(cache_read_tokens), 0)::BIGINT,
         sum(output_tokens)::BIGINT
     FROM events WHERE environment = 'prod' AND data_mode = 'real'
@@ -133,8 +147,10 @@ def test_a_border_belongs_to_the_day_it_begins(tmp_path: Path) -> None:
         (date(2026, 11, 23), 2, Decimal("0.000000000000000005")),
     ]
     assert days[0] == {"day": date(2026, 10, 25), "hours": 24.0, "requests": 0, "attempts": 0,
-                       "cost_usd": 0, "unpriced_attempts": 0, "input_tokens": 0,
-                       "cache_read_tokens": 0, "output_tokens": 0}  # fmt: skip
+                       "cost_usd": 0, "unpriced_attempts": 0, "unbounded_attempts": 0,
+                       "unpriced_low_usd": 0, "unpriced_high_usd": 0, "input_tokens": 0,
+                       "cache_read_tokens": 0, "output_tokens": 0,
+                       "priced_share": None}  # fmt: skip
 
 
 def test_only_hours_in_which_a_day_ends_are_read_from_events(lake: Lake) -> None:

@@ -123,9 +123,21 @@ def test_percentiles_are_within_their_stated_error(viewed: PipelineHome) -> None
 
 
 def test_a_model_without_a_price_is_listed_and_costs_null(viewed: PipelineHome) -> None:
-    assert viewed.rows("SELECT provider, model, unpriced_attempts FROM unpriced_models") == [
-        ("openai", "nobody-knows-1", 1)
-    ]
+    (row,) = viewed.rows(
+        """SELECT provider, model, unpriced_reason, requests, unpriced_attempts, attempts,
+            input_tokens, output_tokens, tenants, unbounded_attempts, unpriced_low_usd,
+            unpriced_high_usd, suggestion FROM unpriced_models"""
+    )
+    # 1,000 and 100 tokens, by the cheapest and the dearest model of the provider on 10 March 2025
+    low, high = Decimal("0.000034"), Decimal("0.21")
+    assert row[:-1] == ("openai", "nobody-knows-1", "unknown_model", 1, 1, 1, 1_000, 100, 1, 0,
+                        low, high)  # fmt: skip
+    assert row[-1].startswith("No name is like it. Give it a price")
+    for view in PRODUCTION_VIEWS:
+        share = 0.666667 if view == "overview" else 0.5
+        assert viewed.rows(
+            f"SELECT sum(unpriced_low_usd), sum(unpriced_high_usd), min(priced_share) FROM {view}"
+        ) == [(low, high, share)]
     assert viewed.rows(
         "SELECT cost_usd, price_id, unpriced_reason FROM events WHERE cost_usd IS NULL"
     ) == [(None, None, "unknown_model")]

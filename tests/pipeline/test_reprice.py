@@ -42,6 +42,7 @@ output_usd_per_mtok = "8.00"
 SUMMED = (
     *("events", "ingest_batches", "ingest_files", "attribution_hourly", "users_daily"),
     *("latency_hourly", "users_latency_daily", "clocks_hourly", "quarantine", "tracking_hourly"),
+    "unpriced_hourly",
 )
 LOGGED = (*SUMMED, "restatements", "day_changes")
 LISTED = """

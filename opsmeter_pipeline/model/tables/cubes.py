@@ -5,6 +5,7 @@ from opsmeter_pipeline.model.columns import (
     Table,
     count,
     money,
+    text,
 )
 from opsmeter_pipeline.model.tables.dimensions import (
     BUCKET,
@@ -31,6 +32,13 @@ _MEASURES = (
     count("latency_ms", "Sum of latencies, where told."),
     count("timed_attempts", "Events that told a latency."),
     count("unpriced_attempts", "Events without a price."),
+    count("unbounded_attempts", "Of these, events of which nobody can tell what they may cost."),
+    money("unpriced_low_usd", "The least that events without a price may cost."),
+    money(
+        "unpriced_high_usd",
+        "The most they may cost, without the unbounded ones: a sum is no bound where "
+        "`unbounded_attempts` is above 0.",
+    ),
     money("cost_usd", "Sum of the priced events' cost."),
     money("inferred_cost_usd", "Part of the cost that inferred attempts make."),
     money("failed_cost_usd", "Part of the cost that failed attempts make."),
@@ -56,4 +64,25 @@ USERS_LATENCY_DAILY = Table(
     "users_latency_daily",
     "One batch's count for a day, a tenant, a user and a latency bucket.",
     (BATCH_ID, DAY, *TIER, TENANT, USER, BUCKET, count("attempts", "Events in it.")),
+)
+UNPRICED_HOURLY = Table(
+    "unpriced_hourly",
+    "One batch's sum of events without a price, for an hour, a model, a tenant and a reason.",
+    (
+        BATCH_ID,
+        HOUR,
+        *TIER,
+        *SERVED,
+        TENANT,
+        text("unpriced_reason", "Why there is no price."),
+        *(
+            measure
+            for measure in _MEASURES
+            if measure.name
+            in {
+                *("requests", "attempts", "input_tokens", "output_tokens", "unbounded_attempts"),
+                *("unpriced_low_usd", "unpriced_high_usd"),
+            }
+        ),
+    ),
 )

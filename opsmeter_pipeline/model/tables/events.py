@@ -62,9 +62,18 @@ EVENTS = Table(
         money("cost_usd", "Exact cost; null if it has no price, never 0 for that.", nullable=True),
         text("price_id", "Row group of `price_catalogue` that priced it.", nullable=True),
         text("unpriced_reason", "Why there is no price; null if priced.", nullable=True),
+        money(
+            "unpriced_low_usd",
+            "The least it may cost, by comparable prices; null if priced or nothing compares.",
+            nullable=True,
+        ),
+        money("unpriced_high_usd", "The most it may cost, or null, likewise.", nullable=True),
     ),
 )
-PRICED = ("cost_usd", "price_id", "unpriced_reason")
+PRICED = (
+    *("cost_usd", "price_id", "unpriced_reason"),
+    *("unpriced_low_usd", "unpriced_high_usd"),
+)
 """What pricing writes of an event."""
 
 _REFUSED = "as far as the line tells, else null."

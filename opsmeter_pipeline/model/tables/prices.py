@@ -101,6 +101,12 @@ MODEL_RESOLUTIONS = Table(
         text("model_id", "Model in the catalogue; null if unknown.", nullable=True),
         text("rule", "How the name was matched, or why it was not; see docs/prices.md."),
         text("candidates", "What an ambiguous name may mean; null if it is not.", nullable=True),
+        text(
+            "comparable_providers",
+            "Providers whose prices bound what it may cost; null if none is known: all.",
+            nullable=True,
+        ),
+        text("suggestion", "The next step if it is unpriced, with what to put into `prices.toml`."),
         text("source_version", "Catalogue version that answered."),
         instant("resolved_at", "When it was first asked."),
     ),

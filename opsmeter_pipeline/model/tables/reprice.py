@@ -12,7 +12,7 @@ RESTATEMENTS = Table(
         DAY,
         *TIER,
         *SERVED,
-        count("attempts", "Events whose cost changed, or why they have none."),
+        count("attempts", "Events whose cost changed, or why they have none, or its bounds."),
         count("newly_priced_attempts", "Of these, events that had no price and have one now."),
         count("newly_unpriced_attempts", "Of these, events that had a price and have none now."),
         money("former_cost_usd", "What they cost before, where they had a price."),
