@@ -1,4 +1,4 @@
-"""`opsmeter status`: how far all that landed is visible now, by the landing's own listing.
+"""`opsmeter status`: how far all that landed is visible now, and until when the rest waits.
 
 The warehouse knows what the last look knew; this looks again, writes nothing and needs no run.
 """
@@ -12,13 +12,14 @@ from opsmeter_pipeline.cli.app import err, print_json, print_table
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import load_settings, read_claim
+from opsmeter_pipeline.storage.backlog import read_backlog
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.survey import describe_refused, survey_landing
 
 
 def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> None:
-    """Print the watermark of this moment, and the files that were refused.
+    """Print the watermark of this moment, what waits until when, and the files that were refused.
 
     Raises:
         UsageError: there is no warehouse or no landing.
@@ -28,14 +29,16 @@ def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
     survey = survey_landing(files, lake, settings=settings, now=utc_now())
     told = tell(survey.watermark(lake, settings))
     refused = describe_refused(survey, lake)
+    backlog = read_backlog(survey, lake, settings)
     if as_json:
-        print_json(told | {"refused": refused})
+        print_json(told | {"refused": refused, "backlog": vars(backlog)})
         return
     shown = {
         name: f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else value
         for name, value in told.items()
     }
     print_table([shown], title="how far all that landed is visible (UTC)")
+    err.print(f"backlog: {backlog.describe()}", soft_wrap=True)
     for one in refused:
         text = escape(f"{one['file']}: {one['detail']}")
         err.print(f"[yellow]{one['finding']}:[/yellow] {text}", soft_wrap=True)

@@ -25,7 +25,7 @@ from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.lateness import read_watermark
-from opsmeter_pipeline.storage.ledger import read_findings, read_taken
+from opsmeter_pipeline.storage.ledger import read_findings, read_last_day, read_taken
 from opsmeter_pipeline.storage.proof import find_unreadable
 
 
@@ -38,17 +38,23 @@ class Survey:
         measured: candidates with the byte after their last whole line.
         findings: files that are no telemetry or cannot be opened, and were not known as such.
         refused: files that are known to be refused already.
+        last_day: ingest day of the newest batch of what was new then; None if there was none.
     """
 
     now: datetime
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
     refused: list[LandedFile]
+    last_day: date | None = None
 
     def next_day(self, settings: Settings) -> date | None:
         """Return the ingest day the next run should take, or None if nothing waits."""
         plan = plan_batch(
-            self.measured, now=self.now, batch_id="", batch_bytes=settings.batch_bytes
+            self.measured,
+            now=self.now,
+            batch_id="",
+            batch_bytes=settings.batch_bytes,
+            last_day=self.last_day,
         )
         if plan:
             return plan[0].ingest_day
@@ -91,7 +97,9 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
             findings.append(find_unreadable(one.landed, exc))
         else:
             measured.append((one, end))
-    return Survey(now, measured, findings, find_refused(listing, taken))
+    days = {ingest_day(one.landed.modified_at) for one, _ in measured}
+    last_day = read_last_day(lake) if len(days) > 1 else None
+    return Survey(now, measured, findings, find_refused(listing, taken), last_day)
 
 
 def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
