@@ -11,6 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+State = Literal["caught_up", "catching_up", "falling_behind", "unknown"]
 HISTORY_SECONDS = 3600
 """How old a batch may be that tells how fast batches are taken."""
 ARRIVAL_SECONDS = 300
@@ -67,7 +68,7 @@ class CatchUp:
     """
 
     looked_at: datetime
-    state: Literal["caught_up", "catching_up", "falling_behind", "unknown"]
+    state: State
     waiting_files: int
     waiting_bytes: int
     taken_bytes_per_second: float | None
@@ -107,34 +108,64 @@ def estimate_catch_up(
     size = sum(one.text_bytes for one in waiting)
     since = now - timedelta(seconds=ARRIVAL_SECONDS)
     new = [one for one in waiting if one.landed_at > since]
-    least = landed_bytes + sum(one.text_bytes for one in new if one.is_dated)
-    most = landed_bytes + sum(one.text_bytes for one in new)
+    most = (landed_bytes + sum(one.text_bytes for one in new)) / ARRIVAL_SECONDS
+    least = (landed_bytes + sum(one.text_bytes for one in new if one.is_dated)) / ARRIVAL_SECONDS
     turns = _time_turns(batches, now)
-    speed = _speed(turns, min(size, batch_bytes))
-    landing = most / ARRIVAL_SECONDS
+    like = [one for one in turns if one.text_bytes * LIKE_PART >= min(size, batch_bytes)]
+    speed = sum(one.text_bytes for one in like) / sum(one.seconds for one in like) if like else None
 
-    def tell(state: _State, how: str, caught_up_at: datetime | None = None) -> CatchUp:
-        return CatchUp(now, state, len(waiting), size, speed, landing, caught_up_at, how)
-
-    if not waiting:
-        return tell("caught_up", "nothing waits", now)
-    if why := _find_doubt(waiting, turns, speed, now):
-        return tell("unknown", f"no estimate: {why}")
-    assert speed is not None  # noqa: S101 - else there was a doubt
-    rates = f"{_size(speed)}/s taken, {_size(landing)}/s landing"
-    if speed <= least / ARRIVAL_SECONDS:
-        return tell("falling_behind", f"never at this rate: {rates}")
-    seconds = size / (speed - landing) if speed > landing else _FOREVER_SECONDS
-    if seconds >= _FOREVER_SECONDS:
-        grown = "nobody knows when a growing file's lines landed" if least < most else "too slow"
-        return tell("unknown", f"no estimate: {grown}; {rates}")
-    return tell("catching_up", rates, now + timedelta(seconds=seconds))
+    state, how, seconds = "caught_up", "nothing waits", 0.0
+    if waiting:
+        shortest = min((one.seconds for one in like), default=0.0)
+        doubt = _find_doubt(waiting, turns, now)
+        state, how, seconds = (
+            ("unknown", f"no estimate: {doubt}", None)
+            if doubt
+            else _extrapolate(size, speed, least=least, most=most, shortest=shortest)
+        )
+    caught_up_at = None if seconds is None else now + timedelta(seconds=seconds)
+    return CatchUp(now, state, len(waiting), size, speed, most, caught_up_at, how)
 
 
-def _time_turns(batches: Iterable[TakenBatch], now: datetime) -> list[tuple[datetime, float, int]]:
-    """Return when each believable batch was visible, its seconds with the pause before, its size.
+def _extrapolate(
+    size: int, speed: float | None, *, least: float, most: float, shortest: float
+) -> tuple[State, str, float | None]:
+    """Return the verdict, how it was worked out, and in how many seconds nothing waits.
 
-    A batch without a visible time, or with one before it was taken, was measured by no clock.
+    Args:
+        size: the bytes that wait.
+        speed: bytes a second of the last batches; None if none was large enough to tell.
+        least: bytes a second that landed for certain.
+        most: the same with those of a growing file, which may be older.
+        shortest: seconds of the quickest of these batches; it takes one at least.
+    """
+    if speed is None:
+        return "unknown", "no estimate: no batch of like size was taken lately", None
+    rates = f"{_size(speed)}/s taken, {_size(most)}/s landing"
+    if speed <= least:
+        return "falling_behind", f"never at this rate: {rates}", None
+    if speed <= most:
+        how = f"no estimate: when a growing file's lines landed is unknown; {rates}"
+        return "unknown", how, None
+    seconds = max(size / (speed - most), shortest)
+    if seconds > _FOREVER_SECONDS:
+        return "falling_behind", f"not within a year: {rates}", None
+    return "catching_up", rates, seconds
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A batch that can be believed: its seconds with the pause before it, its size."""
+
+    visible_at: datetime
+    seconds: float
+    text_bytes: int
+
+
+def _time_turns(batches: Iterable[TakenBatch], now: datetime) -> list[_Turn]:
+    """Return the batches that tell how fast they are taken, in order of time.
+
+    One without a visible time, or with one before it was taken, was measured by no clock.
     """
     oldest = now - timedelta(seconds=HISTORY_SECONDS)
     spans = sorted(
@@ -146,31 +177,20 @@ def _time_turns(batches: Iterable[TakenBatch], now: datetime) -> list[tuple[date
     usual = median([one for one in pauses if 0 <= one <= IDLE_SECONDS] or [TURN_SECONDS])
     before = [usual, *(one if 0 <= one <= IDLE_SECONDS else usual for one in pauses)]
     return [
-        (visible_at, (visible_at - taken_at).total_seconds() + pause, size)
+        _Turn(visible_at, (visible_at - taken_at).total_seconds() + pause, size)
         for (taken_at, visible_at, size), pause in zip(spans, before, strict=False)
     ]
 
 
-def _speed(turns: Iterable[tuple[datetime, float, int]], next_bytes: int) -> float | None:
-    """Return the bytes a second of the batches that were large enough to tell; None if none was."""
-    like = [(seconds, size) for _, seconds, size in turns if size * LIKE_PART >= next_bytes > 0]
-    return sum(size for _, size in like) / sum(seconds for seconds, _ in like) if like else None
-
-
-def _find_doubt(
-    waiting: Sequence[Waiting],
-    turns: Sequence[tuple[datetime, float, int]],
-    speed: float | None,
-    now: datetime,
-) -> str | None:
-    """Return why nothing can be said, or None."""
+def _find_doubt(waiting: Sequence[Waiting], turns: Sequence[_Turn], now: datetime) -> str | None:
+    """Return why the batches of the last hour promise nothing, or None."""
     if not turns:
         return f"no batch was taken in the last {_duration(HISTORY_SECONDS)}"
-    still = (now - max(visible_at for visible_at, _, _ in turns)).total_seconds()
+    still = (now - max(one.visible_at for one in turns)).total_seconds()
     waits = (now - min(one.landed_at for one in waiting)).total_seconds()
     if min(still, waits) > STALLED_SECONDS:
         return f"nothing became visible for {_duration(still)}"
-    return None if speed else "no batch of like size was taken lately"
+    return None
 
 
 def _size(count: float) -> str:
@@ -196,5 +216,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-_State = Literal["caught_up", "catching_up", "falling_behind", "unknown"]
 _FOREVER_SECONDS = 366 * 24 * 3600.0
