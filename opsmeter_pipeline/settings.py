@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         landing: folder or fsspec address where producers put files; `landing/` in the home
             if not set.
         batch_bytes: how much stored text one batch takes at most; compressed files count eightfold.
+            A file that can only be taken whole and is above half of it may come on top (ADR 0025).
         chunk_bytes: how much text is in memory at once per worker; bounds the run's memory.
         unpacked_bytes: how much text one compressed file may hold; more is not unpacked.
         settle_seconds: how long a last line without a line feed may stay unfinished before it

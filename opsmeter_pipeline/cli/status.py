@@ -1,4 +1,4 @@
-"""`opsmeter status`: how far all that landed is visible now, and how fresh, by the landing itself.
+"""`opsmeter status`: how far all that landed is visible, how fresh, and until when the rest waits.
 
 The warehouse knows what the last look knew; this looks again, writes nothing and needs no run.
 """
@@ -13,6 +13,7 @@ from opsmeter_pipeline.cli.freshness import print_freshness, tell_freshness
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.settings import load_settings, read_claim
+from opsmeter_pipeline.storage.backlog import read_backlog
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.slo import judge_freshness
@@ -20,7 +21,7 @@ from opsmeter_pipeline.storage.survey import describe_refused, survey_landing
 
 
 def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> None:
-    """Print the watermark of this moment, how freshness stands, and the files that were refused.
+    """Print the watermark of this moment, how freshness stands, what waits, and refused files.
 
     Raises:
         UsageError: there is no warehouse or no landing.
@@ -31,8 +32,10 @@ def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
     told = tell(survey.watermark(lake, settings))
     refused = describe_refused(survey, lake)
     freshness = judge_freshness(lake, survey, settings=settings)
+    backlog = read_backlog(survey, lake, settings)
     if as_json:
-        print_json(told | {"refused": refused, "freshness": tell_freshness(freshness)})
+        parts = {"freshness": tell_freshness(freshness), "backlog": vars(backlog)}
+        print_json(told | {"refused": refused} | parts)
         return
     shown = {
         name: f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else value
@@ -40,6 +43,7 @@ def status_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
     }
     print_table([shown], title="how far all that landed is visible (UTC)")
     print_freshness(freshness)
+    err.print(f"backlog: {backlog.describe()}", soft_wrap=True)
     for one in refused:
         text = escape(f"{one['file']}: {one['detail']}")
         err.print(f"[yellow]{one['finding']}:[/yellow] {text}", soft_wrap=True)

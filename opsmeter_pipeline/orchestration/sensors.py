@@ -11,11 +11,13 @@ from opsmeter_pipeline.orchestration.alerting import Moment, describe_tick, tick
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.storage.backlog import read_backlog
 from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
 ALERTING_SECONDS = 30
+BACKLOG_TAG = "opsmeter/backlog"
 RETRY_SECONDS = 60
 """How long after a failed run the same landing is left alone, so that a broken run does not
 repeat every tick."""
@@ -30,16 +32,20 @@ repeat every tick."""
 def landing_sensor(
     context: dg.SensorEvaluationContext, home: HomeResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for one run of the oldest ingest day that has something new.
+    """Ask for one run of the ingest day whose turn it is, if it has something new.
 
-    When there is nothing, hours still turn final with time: that is written down, once an hour.
+    What waited then, and until when, is logged, tagged on the run and kept as the cursor, so that
+    ticks during the run show it without another look. When there is nothing, hours still turn final
+    with time: that is written down, once an hour.
     """
     now = utc_now()
     # Asked first: a killed run is marked as failed next, and that is no reason to wait.
     pause = _pause_after_failure(context.instance, now.timestamp())
     under_way = runs_under_way(context.instance, INGEST_JOB_NAME)
     if under_way:
-        return dg.SkipReason(f"Run {under_way[0].run_id} is under way; one batch at a time.")
+        waited = f" Before it: {context.cursor}." if context.cursor else ""
+        run_id = under_way[0].run_id
+        return dg.SkipReason(f"Run {run_id} is under way; one batch at a time.{waited}")
     if pause > 0:
         return dg.SkipReason(f"The last run failed; trying again in {pause:.0f} s.")
     settings = home.settings
@@ -48,7 +54,12 @@ def landing_sensor(
     if day is None:
         note_look(home.lake, survey.watermark(home.lake, settings))
         return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
-    return dg.SensorResult([dg.RunRequest(partition_key=day.isoformat(), run_config=take_new())])
+    waits = read_backlog(survey, home.lake, settings).describe()
+    context.log.info(waits)
+    request = dg.RunRequest(
+        partition_key=day.isoformat(), run_config=take_new(), tags={BACKLOG_TAG: waits}
+    )
+    return dg.SensorResult([request], cursor=waits)
 
 
 @dg.sensor(

@@ -44,6 +44,18 @@ def read_taken(lake: Lake) -> dict[str, Taken]:
     return {row.pop("file"): Taken(**row) for row in rows}
 
 
+def read_last_day(lake: Lake) -> date | None:
+    """Return the ingest day of the batch that took new lines last, or None before the first.
+
+    By the number of its look, not by its clock, which may have jumped.
+    """
+    sql = """
+        SELECT arg_max(b.ingest_day, w.number) FROM watermarks w
+        JOIN ingest_batches b USING (batch_id)
+    """
+    return lake.read(sql).item()
+
+
 def read_slices_of(lake: Lake, file: str) -> list[Slice]:
     """Return the slices taken of a file, in the order of its bytes."""
     return _slices(lake, "WHERE f.file = ? ORDER BY f.byte_start", [file])

@@ -14,12 +14,20 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def map_bounded(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+def map_bounded(
+    work: Callable[[In], Out], items: Iterable[In], *, workers: int | None = None
+) -> Iterator[Out]:
     """Yield `work(item)` in the order of the items, computed on a few at a time.
 
     An exception of one item is raised where its result would stand.
+
+    Args:
+        work: what is done with each.
+        items: what it is done with.
+        workers: how many at a time; if not told, one more than there are cores, of at most four,
+            for when one waits for disk.
     """
-    workers = min(os.cpu_count() or 1, 4) + 1  # one more, for when one waits for disk
+    workers = workers or min(os.cpu_count() or 1, 4) + 1
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Out]] = deque()
         for item in items:

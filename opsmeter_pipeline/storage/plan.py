@@ -53,9 +53,10 @@ def plan_run(
     survey = _prove_unchanged(
         survey_landing(landing, lake, settings=settings, now=now), landing, lake
     )
-    new = plan_batch(
+    planned = plan_batch(
         survey.measured, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
     )
+    new = _end_at_lines(planned, survey.measured, landing)
     watermark = survey.watermark(lake, settings, slices=new)
     if not replay:
         return RunPlan(new, survey.findings, [], [], watermark)
@@ -80,6 +81,23 @@ def read_slices_of_batches(lake: Lake, day: date, batch_ids: Sequence[str]) -> l
     """Return the slices of these batches that landed on a UTC day, in the order they were taken."""
     wanted = set(batch_ids)
     return [one for one in read_slices_landed_on(lake, day) if one.batch_id in wanted]
+
+
+def _end_at_lines(
+    planned: Iterable[Slice], measured: Iterable[tuple[Candidate, int]], landing: Landing
+) -> list[Slice]:
+    """Return the planned slices, those that were cut ended after a whole line of theirs."""
+    ends = {candidate.landed.file: (candidate, end) for candidate, end in measured}
+    slices: list[Slice] = []
+    for one in planned:
+        candidate, end = ends[one.file]
+        if one.byte_end < end:
+            limit_bytes = one.byte_end - one.byte_start
+            cut = landing.whole_lines_end(candidate, limit_bytes=limit_bytes, is_settled=False)
+            slices.append(replace(one, byte_end=min(cut, end)))
+        else:
+            slices.append(one)
+    return slices
 
 
 def _plan_again(landing: Landing, lake: Lake, slices: Sequence[Slice]) -> RunPlan:

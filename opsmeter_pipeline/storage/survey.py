@@ -4,7 +4,7 @@ The landing sensor, `opsmeter run` and the landing asset ask the same question h
 agree on whether there is something to do. Decisions are the `landing` stage's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -26,8 +26,12 @@ from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.lateness import read_watermark
-from opsmeter_pipeline.storage.ledger import read_findings, read_taken
+from opsmeter_pipeline.storage.ledger import read_findings, read_last_day, read_taken
+from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.storage.proof import find_unreadable
+
+OPENED_AT_ONCE = 32
+"""In a bucket each file costs a round trip; one after the other, 10,000 would outlast a tick."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +43,23 @@ class Survey:
         measured: candidates with the byte after their last whole line.
         findings: files that are no telemetry or cannot be opened, and were not known as such.
         refused: files that are known to be refused already.
+        last_day: ingest day of the newest batch of what was new then; None if there was none.
     """
 
     now: datetime
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
     refused: list[LandedFile]
+    last_day: date | None = None
 
     def next_day(self, settings: Settings) -> date | None:
         """Return the ingest day the next run should take, or None if nothing waits."""
         plan = plan_batch(
-            self.measured, now=self.now, batch_id="", batch_bytes=settings.batch_bytes
+            self.measured,
+            now=self.now,
+            batch_id="",
+            batch_bytes=settings.batch_bytes,
+            last_day=self.last_day,
         )
         if plan:
             return plan[0].ingest_day
@@ -103,21 +113,17 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
     taken = read_taken(lake)
     listing = landing.list_files()
     candidates, findings = find_candidates(listing, taken)
-    limit_bytes = settings.batch_bytes
-    settled_before = now - timedelta(seconds=settings.settle_seconds)
     measured: list[tuple[Candidate, int]] = []
-    for one in candidates:
-        is_settled = one.landed.modified_at < settled_before
-        try:
-            end = landing.whole_lines_end(one, limit_bytes=limit_bytes, is_settled=is_settled)
-        except OSError as exc:
-            known = taken.get(one.landed.file)
-            if known and known.finding == "unreadable" and known.looks_like(one.landed):
-                continue
-            findings.append(find_unreadable(one.landed, exc))
-        else:
+    for one, end in zip(candidates, _measure(landing, candidates, settings, now), strict=True):
+        if isinstance(end, int):
             measured.append((one, end))
-    return Survey(now, measured, findings, find_refused(listing, taken))
+            continue
+        known = taken.get(one.landed.file)
+        if not (known and known.finding == "unreadable" and known.looks_like(one.landed)):
+            findings.append(find_unreadable(one.landed, end))
+    days = {ingest_day(one.landed.modified_at) for one, _ in measured}
+    last_day = read_last_day(lake) if len(days) > 1 else None
+    return Survey(now, measured, findings, find_refused(listing, taken), last_day)
 
 
 def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
@@ -135,6 +141,23 @@ def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
 def _newest(one: Watermark | None, other: Watermark | None) -> Watermark | None:
     known = [look for look in (one, other) if look is not None]
     return max(known, key=lambda look: look.looked_at, default=None)
+
+
+def _measure(
+    landing: Landing, candidates: Sequence[Candidate], settings: Settings, now: datetime
+) -> Iterator[int | OSError]:
+    """Yield the byte after the last whole line of each file, or why it cannot be opened."""
+    settled_before = now - timedelta(seconds=settings.settle_seconds)
+
+    def measure(one: Candidate) -> int | OSError:
+        is_settled = one.landed.modified_at < settled_before
+        limit_bytes = settings.batch_bytes
+        try:
+            return landing.whole_lines_end(one, limit_bytes=limit_bytes, is_settled=is_settled)
+        except OSError as exc:
+            return exc
+
+    return map_bounded(measure, candidates, workers=OPENED_AT_ONCE)
 
 
 def _needs_proof(candidate: Candidate, end: int) -> bool:

@@ -10,9 +10,9 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.source import name_source
 from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, TRACKING_HOURLY
 from opsmeter_pipeline.model.wire import COLUMN_OF, MISSING_TAG, UNKNOWN_IDENTITY, WIRE
-from opsmeter_pipeline.tracking.source import name_source
 
 KEPT = "(kept)"
 CONFLICT = "conflicting_duplicate"

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsmeter_pipeline.landing import (
-    COMPRESSED_WEIGHT,
     FIRST_DAY,
     Candidate,
     Taken,
@@ -19,6 +18,7 @@ from opsmeter_pipeline.landing import (
     find_refused,
     plan_batch,
 )
+from opsmeter_pipeline.landing.shares import COMPRESSED_WEIGHT
 from opsmeter_pipeline.model.landed import FORMATS, LandedFile, format_of
 from opsmeter_pipeline.model.watermark import Watermark
 from tests.scenario import NOW, at, slice_of
@@ -84,7 +84,7 @@ def test_unfinished_last_line_is_looked_at_again_in_plain_files_alone() -> None:
 
 def test_slice_says_what_was_taken_and_when() -> None:
     candidate = Candidate(landed(size=250), "jsonl", 100, 11, is_known=True)
-    (one,) = plan_batch([(candidate, 240)], now=NOW, batch_id="b-7", batch_bytes=1)
+    (one,) = plan_batch([(candidate, 240)], now=NOW, batch_id="b-7", batch_bytes=140)
     assert (one.byte_start, one.byte_end, one.first_line_number) == (100, 240, 11)
     assert (one.batch_id, one.file, one.format) == ("b-7", "a.jsonl", "jsonl")
     assert (one.taken_at, one.landed_at, one.modified_at) == (NOW, at(-60), at(-60))
@@ -125,21 +125,32 @@ def test_files_of_a_day_are_taken_in_order_of_landing_then_name() -> None:
 
 
 def test_batch_is_filled_up_to_its_size_and_not_beyond() -> None:
-    files = [new("a.jsonl", 40), new("b.jsonl", 60), new("c.jsonl", 1)]
-    assert plan(*files, limit=100) == ["a.jsonl", "b.jsonl"]
-    assert plan(*files, limit=99) == ["a.jsonl"]
-    assert plan(*files, limit=101) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    files = [new("u-1.csv", 40), new("u-2.csv", 60), new("u-3.csv", 1)]
+    assert plan(*files, limit=100) == ["u-1.csv", "u-2.csv"]
+    assert plan(*files, limit=99) == ["u-1.csv"]
+    assert plan(*files, limit=101) == ["u-1.csv", "u-2.csv", "u-3.csv"]
 
 
-def test_file_larger_than_a_batch_is_taken_alone() -> None:
-    assert plan(new("a.jsonl", 1_000), new("b.jsonl", 1), limit=10) == ["a.jsonl"]
+def test_after_a_batch_of_history_the_newest_day_goes_and_after_that_the_oldest() -> None:
+    old, older = at(-86_400), at(-10 * 86_400)
+    files = [
+        new("live.jsonl"),
+        new("archive-1.jsonl", modified_at=older),
+        new("archive-2.jsonl", modified_at=old),
+    ]
+    assert plan(*files) == ["archive-1.jsonl"]
+    assert plan(*files, last_day=older.date()) == ["live.jsonl"]
+    assert plan(*files, last_day=TODAY) == ["archive-1.jsonl"]
+    # What landed last of a source that has older files waits for them, on whatever day.
+    assert plan(*files[1:], last_day=older.date()) == ["archive-1.jsonl"]
+    assert plan(*files[1:], day=old.date()) == []
 
 
 @pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst", "parquet"])
 def test_compressed_files_weigh_what_they_may_unfold_to(form: str) -> None:
-    files = [new("a.jsonl", 20), new(f"b.{form}", 10)]
-    assert plan(*files, limit=20 + 10 * COMPRESSED_WEIGHT) == ["a.jsonl", f"b.{form}"]
-    assert plan(*files, limit=19 + 10 * COMPRESSED_WEIGHT) == ["a.jsonl"]
+    files = [new(f"u-1.{form}", 10), new(f"u-2.{form}", 10)]
+    assert plan(*files, limit=20 * COMPRESSED_WEIGHT) == [f"u-1.{form}", f"u-2.{form}"]
+    assert plan(*files, limit=20 * COMPRESSED_WEIGHT - 1) == [f"u-1.{form}"]
 
 
 def test_growth_weighs_its_new_part_alone() -> None:

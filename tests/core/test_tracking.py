@@ -9,6 +9,7 @@ import pytest
 
 from opsmeter_pipeline.contract import Judged
 from opsmeter_pipeline.model.columns import INSTANT
+from opsmeter_pipeline.model.source import name_source
 from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, REFUSED, TRACKING_HOURLY
 from opsmeter_pipeline.tracking.counts import (
     COUNTED,
@@ -27,7 +28,6 @@ from opsmeter_pipeline.tracking.mistakes import (
 )
 from opsmeter_pipeline.tracking.quiet import find_habits, judge_quiet
 from opsmeter_pipeline.tracking.shifts import judge_field_change, judge_quarantine_shift
-from opsmeter_pipeline.tracking.source import name_source
 from opsmeter_pipeline.tracking.tags import holds_id, is_path, judge_endpoint_tags, normalise_tag
 from tests.scenario import ABSENT, NOW, at, judge, line, slice_of
 

@@ -10,7 +10,7 @@ from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.orchestration.instance import write_instance_files
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
-from opsmeter_pipeline.orchestration.sensors import landing_sensor
+from opsmeter_pipeline.orchestration.sensors import BACKLOG_TAG, landing_sensor
 from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload
 
 ONE = jsonl(payload("a"))
@@ -74,11 +74,39 @@ def test_the_run_it_asks_for_takes_the_file_and_leaves_nothing_to_ask_for(
     assert _tick(home) == f"Nothing new in {home.landing}."
 
 
-def test_the_oldest_day_comes_first(home: PipelineHome) -> None:
-    home.land("a_later.jsonl", ONE, landed_at=NOON + hours(24))
-    home.land("z_earlier.jsonl", ONE, landed_at=NOON)
+def test_days_take_turns_after_what_was_taken_last(home: PipelineHome) -> None:
+    """The batch before was of the 10th, so a newer day goes next; with an older one, that."""
+    home.land("before.jsonl", ONE, landed_at=NOON)
+    assert home.take_all() == 1
+    home.land("x_earlier.jsonl", ONE, landed_at=NOON - hours(24))
+    home.land("y_later.jsonl", ONE, landed_at=NOON)
     (request,) = _tick(home)
-    assert request.partition_key == "2025-03-10"
+    assert request.partition_key == "2025-03-09"
+    home.land("z_newest.jsonl", ONE, landed_at=NOON + hours(24))
+    (request,) = _tick(home)
+    assert request.partition_key == "2025-03-11"
+
+
+def test_a_tick_says_how_much_waits_and_ticks_during_the_run_repeat_it(home: PipelineHome) -> None:
+    home.land("waits-1.jsonl", ONE)
+    home.land("waits-2.jsonl", ONE)
+    context = dg.build_sensor_context(instance=home.instance, resources={"home": home.resource})
+    found = landing_sensor(context)
+    assert isinstance(found, dg.SensorResult)
+    waits = f"2 files, {2 * len(ONE)} B wait; "
+    assert found.cursor is not None
+    assert found.cursor.startswith(waits)
+    assert found.run_requests is not None
+    assert found.run_requests[0].tags[BACKLOG_TAG] == found.cursor
+    run = _record_run(home, dg.DagsterRunStatus.STARTED)
+    during = dg.build_sensor_context(
+        instance=home.instance, resources={"home": home.resource}, cursor=found.cursor
+    )
+    skipped = landing_sensor(during)
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message == (
+        f"Run {run.run_id} is under way; one batch at a time. Before it: {found.cursor}."
+    )
 
 
 @pytest.mark.parametrize(

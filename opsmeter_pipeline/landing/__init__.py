@@ -1,24 +1,24 @@
 """What of the landing a run takes: which files are new, which grew, which may not be touched.
 
 Pure decisions over a listing and what the ledger knows; looking and reading is
-`storage.landing`'s. A batch holds slices of one UTC ingest day, up to a size, oldest first, so
-that a large backlog becomes several batches and memory stays bounded. After it comes `contract`.
+`storage.landing`'s. A batch holds slices of one UTC ingest day, up to a size; what does not fit is
+shared out between sources (`shares`), each one's oldest first, and waits for the next batch. When
+that will be over is said by `catch_up`. After it comes `contract`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import accumulate
 
+from opsmeter_pipeline.landing.shares import share_batch
 from opsmeter_pipeline.model.clock import LAST_INSTANT, ingest_day, start_of_day
 from opsmeter_pipeline.model.landed import Format, LandedFile, Slice, format_of
+from opsmeter_pipeline.model.source import name_source
 from opsmeter_pipeline.model.watermark import Watermark
 
 FIRST_DAY = date(2020, 1, 1)
 """The first partition. A file with an older modification time is taken as of that day."""
 _FIRST_INSTANT = start_of_day(FIRST_DAY)
-COMPRESSED_WEIGHT = 8
-"""How much more text than its stored bytes a compressed file is assumed to hold."""
 REFUSALS = ("changed", "unsupported", "unreadable", "damaged", "oversized")
 """Findings after which something of a file cannot be taken unless a person acts."""
 
@@ -131,15 +131,21 @@ def plan_batch(
     batch_id: str,
     batch_bytes: int,
     day: date | None = None,
+    last_day: date | None = None,
 ) -> list[Slice]:
-    """Return the slices of the next batch: those of the oldest day, up to the size.
+    """Return the slices of the next batch, in order of landing (ADR 0025).
+
+    A source is taken in order of landing: of its files, only those of its oldest day may go. If
+    several days wait, the newest goes after a batch of an older day, else the oldest. Where the
+    size lets a part of a `.jsonl` go, the slice ends after that many bytes, maybe within a line.
 
     Args:
         measured: candidates with the byte after their last whole line.
         now: when the landing was listed (UTC); no file landed later than that.
         batch_id: the new batch.
-        batch_bytes: the size limit in stored bytes; one slice is taken even if it is larger.
+        batch_bytes: the size limit in bytes of text; see `share_batch` for a file above half of it.
         day: take only what landed on that UTC day.
+        last_day: ingest day of the batch before; None if there was none.
     """
     slices = sorted(
         (
@@ -149,14 +155,25 @@ def plan_batch(
         ),
         key=lambda one: (one.ingest_day, one.landed_at, one.file),
     )
-    first_day = day or (slices[0].ingest_day if slices else None)
-    of_day = [one for one in slices if one.ingest_day == first_day]
-    sizes = list(accumulate(map(_weight, of_day)))
-    return [
-        one
-        for one, size in zip(of_day, sizes, strict=True)
-        if size <= batch_bytes or one is of_day[0]
+    turns: dict[str, date] = {}
+    sources = [name_source(one.file) for one in slices]
+    for one, source in zip(slices, sources, strict=True):
+        turns.setdefault(source, one.ingest_day)
+    chosen = day or _choose_day(turns.values(), last_day)
+    of_day = [
+        (one, source)
+        for one, source in zip(slices, sources, strict=True)
+        if one.ingest_day == chosen == turns[source]
     ]
+    return share_batch(of_day, batch_bytes=batch_bytes)
+
+
+def _choose_day(days: Iterable[date], last_day: date | None) -> date | None:
+    """Return the day of the next batch, so that neither history nor today waits for the other."""
+    waiting = sorted(set(days))
+    if not waiting:
+        return None
+    return waiting[0] if last_day is None or last_day >= waiting[-1] else waiting[-1]
 
 
 def find_refused(listing: Iterable[LandedFile], taken: Mapping[str, Taken]) -> list[LandedFile]:
@@ -235,11 +252,6 @@ def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> S
 
 def _is_new_and_empty(candidate: Candidate) -> bool:
     return not candidate.is_known and candidate.landed.size_bytes == 0
-
-
-def _weight(one: Slice) -> int:
-    size = one.byte_end - one.byte_start
-    return size if one.format in ("jsonl", "csv") else size * COMPRESSED_WEIGHT
 
 
 _UNSUPPORTED = (
