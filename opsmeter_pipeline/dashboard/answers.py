@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from opsmeter_pipeline.dashboard.badge import OBJECTIVE_SECONDS, Freshness, judge_freshness
+from opsmeter_pipeline.dashboard.badge import Freshness, judge_freshness
 from opsmeter_pipeline.dashboard.reader import LandingWatch, Reader
 from opsmeter_pipeline.model.hours import HourRange
 from opsmeter_pipeline.model.watermark import Watermark
@@ -42,6 +42,7 @@ class Answer:
         published: what the snapshot holds.
         generated_at: when it was read (UTC).
         freshness: what the badge says.
+        objective_seconds: by which limit.
         look: the look at the landing it is judged by; None if there is none.
         hours: the range that was asked for.
         rows: rows of each view that was asked for, as many as the limit at most.
@@ -52,6 +53,7 @@ class Answer:
     published: Published
     generated_at: datetime
     freshness: Freshness
+    objective_seconds: int
     look: Watermark | None
     hours: HourRange
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -88,7 +90,7 @@ class Answer:
         look = self.look
         return {
             **asdict(self.freshness),
-            "objective_seconds": OBJECTIVE_SECONDS,
+            "objective_seconds": self.objective_seconds,
             "complete_through": look and look.complete_through,
             "looked_at": look and look.looked_at,
             "waiting_files": look and look.waiting_files,
@@ -147,13 +149,19 @@ class Answers:
             published = read_published(con)
             found = ask(con)
             quarantined = count_quarantined(con, hours)
-        now = self._now()
+        now, objective_seconds = self._now(), self._reader.settings.slo.limit_seconds
         of_days = found.get("overview")
         cut = {view: rows[:limit] for view, rows in found.items() if view != "overview"}
         return Answer(
             published=published,
             generated_at=now,
-            freshness=judge_freshness(look, last_visible_at=published.last_visible_at, now=now),
+            freshness=judge_freshness(
+                look,
+                last_visible_at=published.last_visible_at,
+                now=now,
+                objective_seconds=objective_seconds,
+            ),
+            objective_seconds=objective_seconds,
             look=look,
             hours=hours,
             rows=cut if of_days is None else {"overview": of_days, **cut},

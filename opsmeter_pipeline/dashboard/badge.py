@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 
 from opsmeter_pipeline.model.watermark import Watermark
 
-OBJECTIVE_SECONDS = 300
-"""How long after it landed a line may wait; the P95 that DESIGN promises."""
 FRESH, LATE, UNKNOWN = "fresh", "late", "unknown"
 _TOLERANCE = timedelta(seconds=1)
 
@@ -31,7 +29,7 @@ def judge_freshness(
     *,
     last_visible_at: datetime | None,
     now: datetime,
-    objective_seconds: int = OBJECTIVE_SECONDS,
+    objective_seconds: int,
 ) -> Freshness:
     """Return the badge's state. What cannot be known is never called fresh.
 
@@ -39,7 +37,7 @@ def judge_freshness(
         look: what a look at the landing itself found, not long ago; None if it could not be had.
         last_visible_at: when the newest batch was visible; None if nothing was ever published.
         now: the present (UTC).
-        objective_seconds: how old `complete_through` may be.
+        objective_seconds: how old `complete_through` may be: the limit of `[slo]`.
     """
     if look is None:
         return Freshness(UNKNOWN, None, "The landing cannot be looked at.")

@@ -35,6 +35,7 @@ from opsmeter_pipeline.alerts.orchestrator import (
     judge_failing_ticks,
 )
 from opsmeter_pipeline.alerts.quarantine import QUARANTINE_JUMP, judge_quarantine_jump
+from opsmeter_pipeline.freshness.burn import SLO_BURN, judge_burn
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.condition import WARNING, Condition, Key
 from opsmeter_pipeline.orchestration import records
@@ -46,7 +47,8 @@ from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
 from opsmeter_pipeline.storage.looks import keep_look, read_looks
 from opsmeter_pipeline.storage.sinks import build_sinks
-from opsmeter_pipeline.storage.survey import survey_landing
+from opsmeter_pipeline.storage.slo import judge_freshness
+from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
 NOT_JUDGED = "not_judged"
 _SENDING = timedelta(seconds=20)
@@ -79,10 +81,15 @@ class Moment:
         return read_looks(self.home.settings.looks)
 
     @cached_property
+    def survey(self) -> Survey:
+        """What waits in the landing."""
+        landing, settings = self.home.landing_files(), self.home.settings
+        return survey_landing(landing, self.home.lake, settings=settings, now=self.now)
+
+    @cached_property
     def landing(self) -> LandingLook:
         """This look at the landing: listed once, however many evaluators ask."""
-        settings, lake = self.home.settings, self.home.lake
-        survey = survey_landing(self.home.landing_files(), lake, settings=settings, now=self.now)
+        settings, lake, survey = self.home.settings, self.home.lake, self.survey
         known = sorted((one.watermark for one in self.looks), key=lambda one: one.looked_at)
         watermark = survey.watermark(lake, settings, newer=known[-1] if known else None)
         look = LandingLook(self.by, watermark, survey.waiting_bytes(settings))
@@ -143,6 +150,13 @@ def look_at_backlog(moment: Moment) -> list[Condition]:
     return judge_backlog([*moment.looks, moment.landing], now=moment.now)
 
 
+def look_at_burn(moment: Moment) -> list[Condition]:
+    """Whether a budget of freshness is spent too fast, what waits in the landing included."""
+    home = moment.home
+    freshness = judge_freshness(home.lake, moment.survey, settings=home.settings)
+    return judge_burn(freshness.slos, now=moment.now)
+
+
 def look_at_runs(moment: Moment) -> list[Condition]:
     """Whether runs failed that nothing has made good."""
     failed = records.read_failed_runs(moment.instance, now=moment.now)
@@ -172,6 +186,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
         BACKLOG: look_at_backlog,
+        SLO_BURN: look_at_burn,
         RUN_FAILED: look_at_runs,
         NOT_TICKING: look_at_beats,
         TICK_FAILED: look_at_ticks,

@@ -45,7 +45,9 @@ def _look(age_seconds: float, *, waiting_files: int = 0) -> Watermark:
     ],
 )
 def test_the_badge_is_fresh_only_where_it_is_known(look, is_published, state, age) -> None:
-    told = judge_freshness(look, last_visible_at=NOW if is_published else None, now=NOW)
+    told = judge_freshness(
+        look, last_visible_at=NOW if is_published else None, now=NOW, objective_seconds=300
+    )
     assert (told.state, told.age_seconds) == (state, age)
     assert told.why.endswith(".")
 

@@ -97,6 +97,25 @@ def test_a_failed_run_and_a_bad_check_are_wrong_until_a_later_run_is_good(
                        "quarantine_jump")}).conditions == ()  # fmt: skip
 
 
+def test_a_budget_burns_while_what_is_late_still_waits(kept: PipelineHome) -> None:
+    kept.land("known.jsonl", jsonl(*(payload(f"k{n}", timestamp=None) for n in range(30))),
+              landed_at=None)  # fmt: skip
+    kept.take_all()
+    landed_at = utc_now()
+    kept.land("known-2.jsonl", jsonl(*(payload(f"l{n}", timestamp=None) for n in range(60))),
+              landed_at=landed_at)  # fmt: skip
+    late, early = (
+        Moment(kept.resource, kept.instance, landed_at + timedelta(seconds=seconds), by="check")
+        for seconds in (600, 240)
+    )
+    found = {one.key.rule_window: one for one in EVALUATORS["slo_burn"](late)}
+    # About 60 late of 90 in the hour: some 13 times the 5 % that are allowed.
+    assert found["1h/5m"].severity == "critical"
+    assert 10 < found["1h/5m"].value < 16
+    assert list(EVALUATORS["slo_burn"](early)) == []
+    kept.take_all()
+
+
 def test_a_dead_daemon_is_seen_by_the_command(kept: PipelineHome) -> None:
     from dagster._daemon.types import DaemonHeartbeat  # noqa: PLC0415
 
