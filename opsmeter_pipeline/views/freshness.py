@@ -48,15 +48,16 @@ _LAGS = """
 """
 _STAGES = """
     SELECT batch_id, first_landed_at, last_landed_at, taken_at, validated_at, begun_at, visible_at,
-        accepted,
+        served_at, accepted,
         date_diff('millisecond', first_landed_at, taken_at) / 1000 AS landing_seconds,
         date_diff('millisecond', taken_at, validated_at) / 1000 AS validating_seconds,
         date_diff('millisecond', validated_at, begun_at) / 1000 AS waiting_to_publish_seconds,
-        date_diff('millisecond', begun_at, visible_at) / 1000 AS publishing_seconds
+        date_diff('millisecond', begun_at, visible_at) / 1000 AS publishing_seconds,
+        date_diff('millisecond', visible_at, served_at) / 1000 AS serving_seconds
     FROM batch_times JOIN ingest_batches USING (batch_id) JOIN (
         SELECT batch_id, min(landed_at) AS first_landed_at, max(landed_at) AS last_landed_at
         FROM ingest_files GROUP BY batch_id
-    ) USING (batch_id)
+    ) USING (batch_id) LEFT JOIN first_served USING (batch_id)
     ORDER BY taken_at DESC, batch_id
 """
 _FIGURES = (
@@ -111,15 +112,20 @@ FRESHNESS_VIEWS: tuple[View, ...] = (
             *BATCH_TIMES.pick("batch_id"),
             instant("first_landed_at", "When its first file landed."),
             instant("last_landed_at", "When its last file landed."),
-            *_TIMES.pick("taken_at", "validated_at", "begun_at", "visible_at", "accepted"),
+            *_TIMES.pick("taken_at", "validated_at", "begun_at", "visible_at"),
+            instant(
+                "served_at", "When the page first showed all of it; null if never.", nullable=True
+            ),
+            *_TIMES.pick("accepted"),
             ratio("landing_seconds", "From the first landing to when the run listed the landing."),
             ratio("validating_seconds", "From there until all blocking checks had passed."),
             ratio(
                 "waiting_to_publish_seconds", "From there until the publishing transaction began."
             ),
             ratio("publishing_seconds", "From there until it was visible; null until measured."),
+            ratio("serving_seconds", "From there until the page first showed it; null if never."),
         ),
         _STAGES,
-        ("batch_times", "ingest_batches", "ingest_files"),
+        ("batch_times", "ingest_batches", "ingest_files", "first_served"),
     ),
 )
