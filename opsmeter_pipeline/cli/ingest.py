@@ -17,8 +17,10 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import (
     DiskFullError,
     OvertakenError,
-    PricesOvertakenError,
     RunFailedError,
+)
+from opsmeter_pipeline.model.price_errors import (
+    PricesOvertakenError,
 )
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags

@@ -9,7 +9,9 @@ from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import out, print_json, print_table
 from opsmeter_pipeline.model.clock import parse_rfc3339, utc_now
-from opsmeter_pipeline.model.errors import PriceQuestionError
+from opsmeter_pipeline.model.price_errors import (
+    PriceQuestionError,
+)
 from opsmeter_pipeline.model.wire import ENVIRONMENTS, SERVICE_TIERS
 from opsmeter_pipeline.settings import Settings, load_settings
 from opsmeter_pipeline.storage.lake import Lake

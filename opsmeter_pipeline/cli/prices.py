@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import out, print_json, print_table, spell_command
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import (
+from opsmeter_pipeline.model.errors import WarehouseMissingError
+from opsmeter_pipeline.model.price_errors import (
     NothingWaitsError,
     OwnPricesError,
-    WarehouseMissingError,
 )
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings, load_settings

@@ -13,10 +13,10 @@ from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_c
 from opsmeter_pipeline.cli.days import read_day
 from opsmeter_pipeline.cli.ingest import run_job, warn_waiting
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import (
+from opsmeter_pipeline.model.errors import WarehouseMissingError
+from opsmeter_pipeline.model.price_errors import (
     RepriceReasonError,
     UnknownNameError,
-    WarehouseMissingError,
 )
 from opsmeter_pipeline.model.tables import RESTATEMENTS
 from opsmeter_pipeline.orchestration.instance import open_instance

@@ -13,7 +13,9 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Any, cast
 
-from opsmeter_pipeline.model.errors import OwnPricesError
+from opsmeter_pipeline.model.price_errors import (
+    OwnPricesError,
+)
 from opsmeter_pipeline.price.own_names import Name, key_of
 from opsmeter_pipeline.price.own_values import (
     CLASS_KEYS,

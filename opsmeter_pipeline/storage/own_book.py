@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsmeter_pipeline.contract.identifiers import find_shape
-from opsmeter_pipeline.model.errors import OwnPricesError
+from opsmeter_pipeline.model.price_errors import (
+    OwnPricesError,
+)
 from opsmeter_pipeline.price.own import OwnPrices, parse_prices
 from opsmeter_pipeline.settings import Settings
 

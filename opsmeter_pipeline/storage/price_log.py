@@ -11,7 +11,9 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from opsmeter_pipeline.model.errors import PricesOvertakenError
+from opsmeter_pipeline.model.price_errors import (
+    PricesOvertakenError,
+)
 from opsmeter_pipeline.model.tables import PRICE_VERSIONS
 from opsmeter_pipeline.storage.lake import Lake, fetch
 

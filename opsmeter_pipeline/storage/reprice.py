@@ -14,8 +14,10 @@ import polars as pl
 from opsmeter_pipeline.cube import READS as SUMMED_BY
 from opsmeter_pipeline.cube import sum_events
 from opsmeter_pipeline.model.clock import start_of_day
-from opsmeter_pipeline.model.errors import RepriceOvertakenError
 from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.model.price_errors import (
+    RepriceOvertakenError,
+)
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     CLOCKS_HOURLY,

@@ -14,7 +14,10 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.cube import PRICED_MEASURES
-from opsmeter_pipeline.model.errors import RepriceOvertakenError, RepriceSumsError
+from opsmeter_pipeline.model.price_errors import (
+    RepriceOvertakenError,
+    RepriceSumsError,
+)
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     CLOCKS_HOURLY,

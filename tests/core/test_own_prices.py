@@ -6,7 +6,9 @@ from decimal import Decimal
 import pytest
 
 from opsmeter_pipeline.contract.identifiers import find_shape
-from opsmeter_pipeline.model.errors import OwnPricesError
+from opsmeter_pipeline.model.price_errors import (
+    OwnPricesError,
+)
 from opsmeter_pipeline.price.own import OwnPrices, parse_prices
 
 D = Decimal

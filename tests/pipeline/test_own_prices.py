@@ -12,7 +12,7 @@ from opsmeter_pipeline.cli.price_show import Asked as AskedPrice
 from opsmeter_pipeline.cli.price_show import show_command
 from opsmeter_pipeline.cli.prices import accept_command, check_command, pending_command
 from opsmeter_pipeline.cli.reconcile import Asked, reconcile_command
-from opsmeter_pipeline.model.errors import (
+from opsmeter_pipeline.model.price_errors import (
     NothingWaitsError,
     OwnPricesError,
     PriceQuestionError,

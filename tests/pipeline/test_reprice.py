@@ -13,11 +13,13 @@ from opsmeter_pipeline.cli.reprice import Asked, reprice_command
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.errors import (
     BadDayError,
+    WarehouseMissingError,
+)
+from opsmeter_pipeline.model.price_errors import (
     RepriceOvertakenError,
     RepriceReasonError,
     RepriceSumsError,
     UnknownNameError,
-    WarehouseMissingError,
 )
 from opsmeter_pipeline.orchestration.jobs import RepriceConfig, reprice_as
 from opsmeter_pipeline.storage import reprice, restate
