@@ -34,7 +34,7 @@ def landing_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for one run of the ingest day whose turn it is, if it has something new.
 
-    What waited then, and until when, is logged, tagged on the run and kept as the cursor, so that
+    What waited then, and until when, is tagged on the run and kept as the cursor, so that
     ticks during the run show it without another look. When there is nothing, hours still turn final
     with time: that is written down, once an hour.
     """
@@ -55,7 +55,6 @@ def landing_sensor(
         note_look(home.lake, survey.watermark(home.lake, settings))
         return dg.SkipReason(f"Nothing new in {settings.landing_root}.")
     waits = read_backlog(survey, home.lake, settings).describe()
-    context.log.info(waits)
     request = dg.RunRequest(
         partition_key=day.isoformat(), run_config=take_new(), tags={BACKLOG_TAG: waits}
     )

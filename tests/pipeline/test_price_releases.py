@@ -6,7 +6,7 @@ from decimal import Decimal
 import polars as pl
 
 from opsmeter_pipeline.cli.ingest import run_job
-from opsmeter_pipeline.orchestration.jobs import take_new
+from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.price_book import PriceBook
@@ -83,6 +83,6 @@ class OvertakenHome(HomeResource):
 def test_a_run_whose_price_decision_was_overtaken_is_tried_again(home: PipelineHome) -> None:
     home.land("1.jsonl", jsonl(payload("r1")))
     opened = OvertakenHome(home=str(home.folder))
-    run_job(home.instance, opened, DAY, take_new(log_level="CRITICAL"))
+    run_job(home.instance, opened, INGEST_JOB_NAME, take_new(log_level="CRITICAL"), day=DAY)
     assert home.rows("SELECT decided_by = 'ann' FROM price_versions") == [(True,), (False,)]
     assert home.rows("SELECT external_request_id FROM events") == [("r1",)]
