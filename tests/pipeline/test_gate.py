@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
+import yaml
 
 from opsmeter_pipeline.cli.gate import Asked, gate_command
 from opsmeter_pipeline.definitions import defs
@@ -20,7 +21,7 @@ from opsmeter_pipeline.orchestration.gate import READERS, Question, ask_gate, ch
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.storage.gate import read_ledger
-from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload, run_opsmeter
+from tests.pipeline.support import NOON, REPO, PipelineHome, hours, jsonl, payload, run_opsmeter
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +120,26 @@ def test_silence_other_environments_and_tight_limits_are_told(served: PipelineHo
 
 
 def test_what_cannot_be_read_or_used_is_said_and_never_a_traceback(
-    served: PipelineHome, tmp_path: Path
+    served: PipelineHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run_opsmeter("gate", "--junit", "-", home=tmp_path / "none")
+    (job, _) = yaml.safe_load((REPO / "docs/examples/release-gate.yml").read_text())["jobs"].items()
+    command = job[1]["steps"][0]["run"].split()
+    report = tmp_path / command[-1]
+    code, out, err = run_opsmeter(*command[1:-1], str(report), home=tmp_path / "none")
     assert (code, err) == (1, "")
-    suite = ET.fromstring(out.encode())[0]
+    assert "closed: 10 of 10 reasons" in out
+    suite = ET.parse(report).getroot()[0]
     assert suite.get("tests") == suite.get("failures") == str(len(READERS))
     assert not (tmp_path / "none").exists()
-    code, _, err = run_opsmeter("gate", home=served.folder, OPSMETER_LANDING=str(tmp_path / "no"))
-    assert (code, "Traceback" in err) == (1, False)
+    with pytest.raises(SystemExit, match="1"):
+        gate_command(
+            Asked("prod", None, "24h", [], "-"), home=served.folder, landing=str(tmp_path / "no"),
+            as_json=False,
+        )  # fmt: skip
+    named = ET.fromstring(capsys.readouterr().out.encode())[0].findall("testcase[failure]")
+    assert [one.get("name") for one in named] == [
+        *("freshness", "error_budget", "waiting", "watermark", "probe")
+    ]
     for change, said in (
         ({"p95": "301s"}, "use 300 or 305"),
         ({"window": "yesterday"}, "Write it as 30s, 5m, 24h, 7d or 2w"),
