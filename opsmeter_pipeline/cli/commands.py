@@ -298,6 +298,19 @@ def gate(  # noqa: PLR0913, PLR0917 - an option each
 
 
 @app.command()
+def doctor(
+    context: typer.Context,
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Look at each part of a home: green, amber or red, and the next step; exit 1 if red."""
+    from opsmeter_pipeline.cli.doctor import doctor_command
+
+    doctor_command(home=home or context.obj, landing=landing, as_json=as_json)
+
+
+@app.command()
 def dashboard(
     context: typer.Context,
     host: Annotated[
