@@ -37,7 +37,7 @@ from opsmeter_pipeline.storage.doctor import (
     read_open_incidents,
 )
 from opsmeter_pipeline.storage.gate import read_newest_time
-from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.price_log import read_log
 from opsmeter_pipeline.storage.slo import judge_freshness
@@ -61,9 +61,15 @@ class Visit:
     last_probe_at: datetime | None = None
 
     @cached_property
+    def _opened(self) -> Lake | Exception:
+        return try_to_read(self.settings.warehouse)
+
+    @property
     def lake(self) -> Lake:
-        """The warehouse."""
-        return Lake(self.settings.warehouse)
+        """The warehouse; raises the same each time if it cannot be read."""
+        if isinstance(self._opened, Exception):
+            raise self._opened
+        return self._opened
 
     @cached_property
     def survey(self) -> Survey:

@@ -24,7 +24,7 @@ from opsmeter_pipeline.storage.gate import (
     read_ledger,
     read_newest_time,
 )
-from opsmeter_pipeline.storage.lake import Lake
+from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.looks import read_looks
 from opsmeter_pipeline.storage.slo import Freshness, judge_freshness, tally_window
@@ -53,9 +53,15 @@ class Question:
     last_probe_at: datetime | None = None
 
     @cached_property
+    def _opened(self) -> Lake | Exception:
+        return try_to_read(self.settings.warehouse)
+
+    @property
     def lake(self) -> Lake:
-        """The warehouse."""
-        return Lake(self.settings.warehouse)
+        """The warehouse; raises the same each time if it cannot be read."""
+        if isinstance(self._opened, Exception):
+            raise self._opened
+        return self._opened
 
     @cached_property
     def survey(self) -> Survey:
