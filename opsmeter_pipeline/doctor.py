@@ -124,6 +124,13 @@ def judge_page(why_not: str | None, *, address: str) -> Sign:
     return Sign("page", Colour.AMBER, f"{address}: {why_not}", "opsmeter up, or opsmeter dashboard")
 
 
+def judge_pause(told: str | None) -> Sign:
+    """Return whether views are paused; `told` says since when and why, None if they are not."""
+    if told is None:
+        return Sign("views", Colour.GREEN, "none is paused")
+    return Sign("views", Colour.AMBER, f"paused {told}", "opsmeter resume, once all is well")
+
+
 def judge_freshness(state: str, why: Sequence[str]) -> Sign:
     """Return how freshness stands.
 

@@ -310,6 +310,36 @@ def doctor(
     doctor_command(home=home or context.obj, landing=landing, as_json=as_json)
 
 
+By = Annotated[str | None, typer.Option("--by", help="Who does it; else the user.")]
+
+
+@app.command()
+def pause(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; the page shows it.")],
+    by: By = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Contain: stop the views that can wait; overview, freshness, ingest and alerts go on."""
+    from opsmeter_pipeline.cli.pause import pause_command
+
+    pause_command(reason, by=by, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    by: By = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Recover: let all views be read again."""
+    from opsmeter_pipeline.cli.pause import resume_command
+
+    resume_command(by=by, home=home or context.obj, as_json=as_json)
+
+
 @app.command()
 def dashboard(
     context: typer.Context,

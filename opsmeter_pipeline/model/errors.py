@@ -154,6 +154,14 @@ class OutputError(UsageError):
         super().__init__(f"{option} {target} cannot be written: {why}.")
 
 
+class PauseError(UsageError):
+    """Views cannot be paused or resumed."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        """Name the file that says it and what is in the way."""
+        super().__init__(f"Nothing was changed in {str(file)!r}: {why}.")
+
+
 class GateReasonError(UsageError):
     """A reason was to be waived that the gate does not ask for."""
 

@@ -39,6 +39,7 @@ from opsmeter_pipeline.storage.doctor import (
 from opsmeter_pipeline.storage.gate import read_newest_time
 from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.pause import read_pause
 from opsmeter_pipeline.storage.price_log import read_log
 from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
@@ -103,6 +104,13 @@ def look_at_page(visit: Visit) -> list[Sign]:
     """Whether the page answers on this machine."""
     port = visit.settings.dashboard_port
     return [doctor.judge_page(ask_page(port), address=f"http://127.0.0.1:{port}")]
+
+
+def look_at_pause(visit: Visit) -> list[Sign]:
+    """Whether views are paused."""
+    pause = read_pause(visit.settings.pause_file)
+    told = f"since {pause.since_at:%Y-%m-%d %H:%M:%S} UTC: {pause.reason}" if pause else None
+    return [doctor.judge_pause(told)]
 
 
 def look_at_freshness(visit: Visit) -> list[Sign]:
@@ -186,6 +194,7 @@ PARTS: Mapping[str, tuple[Look, str]] = MappingProxyType(
         "warehouse": (look_at_warehouse, "opsmeter run; if a process holds it: fuser -v on it"),
         "landing": (look_at_landing, "create it, or name it with --landing"),
         "page": (look_at_page, "opsmeter dashboard"),
+        "views": (look_at_pause, "opsmeter resume"),
         "freshness": (look_at_freshness, "mend what is red above"),
         "incidents": (look_at_incidents, "mend what is red above"),
         "workers": (look_at_workers, "move dagster/ of the home aside, then opsmeter up"),

@@ -54,7 +54,7 @@ def test_a_healthy_home_is_green_but_for_the_page_that_nobody_serves(
         *bad(signs, Colour.AMBER)
     })  # fmt: skip
     assert [*signs] == [
-        *("home", "warehouse", "landing", "page", "freshness", "incidents"),
+        *("home", "warehouse", "landing", "page", "views", "freshness", "incidents"),
         *("daemons", "sensors", "ticks", "schedules", "runs", "backlog", "catalogue"),
         *("disk of the home", "disk of the landing", "clock", "prices", "quarantine"),
     ]
