@@ -138,11 +138,12 @@ class Ledger:
 def judge_share(counted: Counted) -> Reason:
     """Return whether enough events of an objective were visible in time."""
     name = f"freshness {counted.scope}"
+    share = (100 * counted.target_share).normalize()
     limit = (
-        f"{counted.target_share:.2%} within {counted.limit_seconds} s in the last "
+        f"{share:f} % within {counted.limit_seconds} s in the last "
         f"{show_length(counted.window)}, at least {counted.minimum_events} events"
     )
-    found = f"{counted.late} of {counted.events} events late, {counted.allowed_late} allowed"
+    found = f"{counted.late:,} of {counted.events:,} events late, {counted.allowed_late:,} allowed"
     state, why = _judge_counts(counted)
     return Reason(name, state, f"{found}{why}", limit, "opsmeter status, then docs/freshness.md")
 
@@ -150,7 +151,7 @@ def judge_share(counted: Counted) -> Reason:
 def judge_budget(counted: Counted) -> Reason:
     """Return whether error budget of an objective is left, and not being spent too fast."""
     left = counted.allowed_late - counted.late
-    found = f"{left} of {counted.allowed_late} late events left"
+    found = f"{left:,} of {counted.allowed_late:,} late events left"
     state, why = _judge_counts(counted)
     stopping = [one for one in counted.burning if one in _STOPPING_BURNS]
     if stopping and state is not ReasonState.CLOSED:
@@ -171,7 +172,7 @@ def judge_unpromised(name: str, environment: str) -> Reason:
 def judge_backlog(backlog: Backlog) -> Reason:
     """Return whether nothing waits for longer than its objective."""
     state = ReasonState.CLOSED if backlog.late_lines else ReasonState.OPEN
-    found = f"{backlog.late_lines} of about {backlog.lines} waiting lines are late"
+    found = f"{backlog.late_lines:,} of about {backlog.lines:,} waiting lines are late"
     if backlog.oldest_at:
         found += f", the oldest waits since {show_instant(backlog.oldest_at)}"
     limit = f"none waits beyond its objective ({backlog.limit_seconds} s at most)"

@@ -38,7 +38,7 @@ def doctor_command(*, home: Path | None, landing: str | None, as_json: bool) -> 
 def _print(signs: Sequence[Sign], worst: Colour) -> None:
     width, told = max(len(one.name) for one in signs), set[str]()
     for one in signs:
-        found = "(as above)" if one.found in told else escape(one.found)
+        found = "(as above)" if one.next_step and one.found in told else escape(one.found)
         colour = f"[{_STYLES[one.colour]}]{one.colour.value:5}[/]"
         out.print(f"{colour} {one.name:{width}}  {found}", soft_wrap=True)
         if one.next_step and one.found not in told:

@@ -125,7 +125,7 @@ def _print(reasons: Sequence[Reason], asked: Asked) -> None:
     for one in reasons:
         state = f"[{_COLOURS[one.state.value]}]{one.state.value:8}[/]"
         waived = " (waived)" if one.is_waived else ""
-        found = "(as above)" if one.found in told else escape(one.found)
+        found = "(as above)" if one.found in told and not one.passes else escape(one.found)
         out.print(f"{state} {one.name:{width}}  {found}{waived}", soft_wrap=True)
         if not one.passes and one.found not in told:
             out.print(escape(f"{'':9}must be: {one.limit}"), soft_wrap=True)
@@ -136,4 +136,7 @@ def _print(reasons: Sequence[Reason], asked: Asked) -> None:
     if kept:
         out.print(f"[red]closed[/]: {kept} of {len(reasons)} reasons keep it closed ({about})")
     else:
-        out.print(f"[green]open[/]: {len(reasons)} reasons hold ({about})")
+        waived = sum(one.is_waived for one in reasons)
+        out.print(
+            f"[green]open[/]: {len(reasons) - waived} reasons hold, {waived} waived ({about})"
+        )
