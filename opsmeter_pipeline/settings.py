@@ -171,6 +171,11 @@ class Settings(BaseSettings):
         return self.home / "alerts" / "looks.json"
 
     @property
+    def pause_file(self) -> Path:
+        """Says that views which can wait are paused, and why; not there if nothing is."""
+        return self.home / "paused.json"
+
+    @property
     def ui_url(self) -> str:
         """Where a reader of an alert finds the Dagster UI."""
         return self.dagster_url or f"http://127.0.0.1:{self.port}"

@@ -100,7 +100,8 @@ class Entry:
     Attributes:
         incident_id: the incident.
         kind: first_bad, detected, held_back, alert_decided, alert_sent, alert_failed,
-            alert_unknown, alert_given_up, acknowledged, escalated, reopened, recovered or resolved.
+            alert_unknown, alert_given_up, acknowledged, action, escalated, reopened, recovered
+            or resolved.
         happened_at: when (UTC).
         detail: for a person.
     """

@@ -270,6 +270,77 @@ def status(
 
 
 @app.command()
+def gate(  # noqa: PLR0913, PLR0917 - an option each
+    context: typer.Context,
+    environment: Annotated[
+        Literal["prod", "staging", "dev"], typer.Option("--env", help="Whose release.")
+    ] = "prod",
+    p95: Annotated[
+        str | None,
+        typer.Option("--p95", help="95 % of events within this: 5m; else as [slo] promises."),
+    ] = None,
+    window: Annotated[str, typer.Option("--window", help="How far back is looked.")] = "24h",
+    waived: Annotated[
+        list[str] | None, typer.Option("--waive", help="A reason that does not count this time.")
+    ] = None,
+    junit: Annotated[
+        str | None, typer.Option("--junit", help="File for JUnit XML; - is standard output.")
+    ] = None,
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Say whether a release may go on: exit 0 open, 1 closed; what is unknown closes it."""
+    from opsmeter_pipeline.cli.gate import Asked, gate_command
+
+    asked = Asked(environment, p95, window, waived or [], junit)
+    gate_command(asked, home=home or context.obj, landing=landing, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Look at each part of a home: green, amber or red, and the next step; exit 1 if red."""
+    from opsmeter_pipeline.cli.doctor import doctor_command
+
+    doctor_command(home=home or context.obj, landing=landing, as_json=as_json)
+
+
+By = Annotated[str | None, typer.Option("--by", help="Who does it; else the user.")]
+
+
+@app.command()
+def pause(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; the page shows it.")],
+    by: By = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Contain: stop the views that can wait; overview, freshness, ingest and alerts go on."""
+    from opsmeter_pipeline.cli.pause import pause_command
+
+    pause_command(reason, by=by, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    by: By = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Recover: let all views be read again."""
+    from opsmeter_pipeline.cli.pause import resume_command
+
+    resume_command(by=by, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def dashboard(
     context: typer.Context,
     host: Annotated[

@@ -20,7 +20,11 @@ from opsmeter_pipeline.dashboard.answers import VIEW_NAMES
 from opsmeter_pipeline.dashboard.handlers import Handlers
 from opsmeter_pipeline.dashboard.reader import LIMIT_SECONDS
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.dashboard_errors import ParameterError, UnknownParameterError
+from opsmeter_pipeline.model.dashboard_errors import (
+    ParameterError,
+    PausedError,
+    UnknownParameterError,
+)
 from opsmeter_pipeline.model.errors import OpsmeterError
 from opsmeter_pipeline.settings import Settings
 
@@ -111,6 +115,9 @@ def _list_failures(
         handlers.report(str(exc))
         return send(request, 503, str(exc))
 
+    def pause(request: Request, exc: Exception) -> Response:
+        return send(request, 503, str(exc))
+
     def fail(request: Request, exc: Exception) -> Response:
         handlers.report(f"{_path_of(request)[:200]}: {type(exc).__name__}: {exc}")
         return send(request, 500, "This is a bug; the server's own output says more.")
@@ -118,6 +125,7 @@ def _list_failures(
     return {
         ParameterError: refuse,
         UnknownParameterError: refuse,
+        PausedError: pause,
         OpsmeterError: postpone,
         HTTPException: miss,
         Exception: fail,

@@ -1,8 +1,8 @@
 """One method for each path: reads what is asked, asks `answers`, and sends HTML or JSON.
 
 Plain functions, so each runs in a thread of its own and a slow read keeps nobody else waiting. Add
-a method here and its path in `app`; what it tells stands in `answers`. To stop the views that are
-not needed to contain an incident would be asked for in `show_page` and `tell_view`.
+a method here and its path in `app`; what it tells stands in `answers`. While a pause holds, only
+`CRITICAL_VIEWS`, freshness, health and what a probe reads are told; `pause_file` says so.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,12 +38,16 @@ from opsmeter_pipeline.dashboard.parameters import (
     read_once,
 )
 from opsmeter_pipeline.dashboard.reader import LandingWatch, Reader
+from opsmeter_pipeline.model.dashboard_errors import PausedError
 from opsmeter_pipeline.model.documents import to_json
 from opsmeter_pipeline.model.errors import OpsmeterError
 from opsmeter_pipeline.settings import Settings
+from opsmeter_pipeline.storage.pause import read_pause, tell_pause
 from opsmeter_pipeline.storage.summaries import EndpointQuestion
 
 PACKAGE = "opsmeter_pipeline.dashboard"
+CRITICAL_VIEWS = ("overview",)
+"""What goes on while a pause holds; the other views wait."""
 _ROWS = (*RANGE_PARAMETERS, "limit")
 
 
@@ -61,6 +65,7 @@ class Handlers:
     ) -> None:
         """Open nothing yet."""
         self._home, self._now = str(settings.home), now
+        self._pause_file = settings.pause_file
         reader = Reader(settings, limit_seconds=limit_seconds)
         self.troubles, self.requests = Troubles(), RequestCounter()
         self._watch = LandingWatch(reader.survey)
@@ -78,18 +83,21 @@ class Handlers:
 
     def show_page(self, request: Request) -> Response:
         """Return the four views as HTML."""
-        given = _read(request, _ROWS)
+        given, pause = _read(request, _ROWS), read_pause(self._pause_file)
         hours = read_hours(given, now=self._now())
-        answer = self._answers.read(VIEW_NAMES, hours, limit=read_limit(given))
+        views = CRITICAL_VIEWS if pause else VIEW_NAMES
+        answer = self._answers.read(views, hours, limit=read_limit(given))
         is_named = "from" not in given and "to" not in given
         chosen = given.get("range", DEFAULT_RANGE) if is_named else ""
-        response = self.render("page.html", _describe(answer, chosen=chosen))
+        response = self.render("page.html", _describe(answer, chosen=chosen) | {"pause": pause})
         return self._note(request, response, answer)
 
     def tell_view(self, request: Request) -> Response:
         """Return one of the four views as JSON."""
         view = request.scope["path"].rpartition("/")[2].replace("-", "_")
         given = _read(request, _ROWS)
+        if view not in CRITICAL_VIEWS:
+            self._refuse_if_paused()
         hours, limit = read_hours(given, now=self._now()), read_limit(given)
         answer = self._answers.read([view], hours, limit=limit)
         response = _json(tell_view(answer, view, limit=limit))
@@ -105,6 +113,8 @@ class Handlers:
             prompt_version=given.get("prompt_version"),
             hours=read_hours(given, now=self._now()),
         )
+        if asked.data_mode == "real":  # a probe goes on
+            self._refuse_if_paused()
         limit = read_limit(given)
         answer = self._answers.read_endpoint(asked, limit=limit)
         about = {"endpoint_tag": asked.endpoint_tag, "environment": asked.environment,
@@ -132,7 +142,8 @@ class Handlers:
         answer, why = self._try_state(request)
         told = diagnose(answer, version=self._version, home=self._home, troubles=self.troubles,
                         look_error=self._watch.error)  # fmt: skip
-        return _json(told | {"unreadable": why})
+        pause = tell_pause(read_pause(self._pause_file))
+        return _json(told | {"unreadable": why, "paused": pause})
 
     def tell_metrics(self, request: Request) -> Response:
         """Return the figures for Prometheus."""
@@ -177,6 +188,16 @@ class Handlers:
             return self._read_state(request), None
         except OpsmeterError as exc:
             return None, str(exc)
+
+    def _refuse_if_paused(self) -> None:
+        """Raise if a pause holds.
+
+        Raises:
+            PausedError: it does.
+        """
+        pause = read_pause(self._pause_file)
+        if pause:
+            raise PausedError(pause.reason, since_at=pause.since_at, paused_by=pause.paused_by)
 
     def _note(self, request: Request, response: Response, answer: Answer) -> Response:
         """Return the response, to be noted as served once it was sent."""

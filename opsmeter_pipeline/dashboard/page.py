@@ -93,8 +93,8 @@ class ShownTable:
 
 
 def show_tables(answer: Answer) -> list[ShownTable]:
-    """Return the four views in the order of the page, the newest day first."""
-    return [_show_table(answer, view) for view in VIEW_NAMES]
+    """Return the views that were read in the order of the page, the newest day first."""
+    return [_show_table(answer, view) for view in VIEW_NAMES if view in answer.rows]
 
 
 def list_meanings() -> list[tuple[str, str]]:

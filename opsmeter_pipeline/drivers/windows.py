@@ -4,16 +4,14 @@ Turns what a person asked for into a `Comparison`; `now` is an argument. Reading
 windows is `storage.drivers`', judging it the rest of `drivers`.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from opsmeter_pipeline.model.clock import parse_rfc3339
 from opsmeter_pipeline.model.errors import WindowError
+from opsmeter_pipeline.model.lengths import parse_length
 
 DEFAULT_LENGTH = "7d"
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_UNITS = {"h": _HOUR, "d": _DAY, "w": 7 * _DAY}
 
 
 @dataclass(frozen=True)
@@ -114,10 +112,10 @@ def _read_hour(option: str, text: str | None) -> datetime | None:
 
 
 def _read_length(text: str) -> timedelta:
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([hdw])", text, re.ASCII)
-    if found is None:
+    length = parse_length(text, units="hdw")
+    if length is None:
         raise WindowError("--window", repr(text), why="it is no length")
-    return int(found[1]) * _UNITS[found[2]]
+    return length
 
 
 def _add(start: datetime, length: timedelta) -> datetime:

@@ -4,6 +4,7 @@ Add a class here for an answer of 4xx or 503; which status it gets stands in `da
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
 
@@ -36,6 +37,17 @@ class DashboardTokenError(UsageError):
             f"{why} Set OPSMETER_DASHBOARD_TOKEN to at least {needed} visible ASCII characters, "
             f"such as the output of `openssl rand -hex 32`, or leave --host away to serve on "
             f"loopback."
+        )
+
+
+class PausedError(OpsmeterError):
+    """A view that can wait is paused."""
+
+    def __init__(self, reason: str, *, since_at: datetime, paused_by: str) -> None:
+        """Say why, since when, by whom, and what goes on."""
+        super().__init__(
+            f"Paused since {since_at:%Y-%m-%d %H:%M:%S} UTC by {paused_by}: {reason}. The overview "
+            f"and freshness go on; `opsmeter resume` ends it."
         )
 
 

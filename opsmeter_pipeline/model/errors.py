@@ -138,6 +138,49 @@ class PortError(UsageError):
         )
 
 
+class LengthError(UsageError):
+    """A length of time cannot be used."""
+
+    def __init__(self, option: str, asked: str, why: str) -> None:
+        """Name the option, what it was given and why that cannot be."""
+        super().__init__(f"{option} {asked!r}: {why}. Write it as 30s, 5m, 24h, 7d or 2w.")
+
+
+class OutputError(UsageError):
+    """What was asked for cannot be written there."""
+
+    def __init__(self, option: str, target: str, why: str) -> None:
+        """Name the option, its target and what is in the way."""
+        super().__init__(f"{option} {target} cannot be written: {why}.")
+
+
+class PauseError(UsageError):
+    """Views cannot be paused or resumed."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        """Name the file that says it and what is in the way."""
+        super().__init__(f"Nothing was changed in {str(file)!r}: {why}.")
+
+
+class GateReasonError(UsageError):
+    """A reason was to be waived that the gate does not ask for."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        """Name it and those there are."""
+        super().__init__(f"The gate has no reason {name!r}. Waive one of {', '.join(known)}.")
+
+
+class InstanceMissingError(UsageError):
+    """A home has no Dagster instance."""
+
+    def __init__(self, home: Path) -> None:
+        """Name the home."""
+        super().__init__(
+            f"There is no Dagster instance in {str(home)!r} yet, so nothing is known of runs, "
+            f"sensors and daemons. Run `opsmeter run` or `opsmeter up` first."
+        )
+
+
 class WarehouseMissingError(UsageError):
     """A reader asked for a warehouse that nobody has filled yet."""
 

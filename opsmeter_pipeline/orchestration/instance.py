@@ -12,6 +12,7 @@ import socket
 import dagster as dg
 from filelock import FileLock
 
+from opsmeter_pipeline.model.errors import InstanceMissingError
 from opsmeter_pipeline.settings import Settings
 
 _OWNER_TAG = "opsmeter/process"
@@ -69,6 +70,17 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with FileLock(settings.dagster / "instance.lock"):
         write_instance_files(settings)
         return dg.DagsterInstance.from_config(str(settings.dagster))
+
+
+def open_kept_instance(settings: Settings) -> dg.DagsterInstance:
+    """Return the home's instance as it is there; nothing is written, unlike in `open_instance`.
+
+    Raises:
+        InstanceMissingError: the home has none.
+    """
+    if not (settings.dagster / "dagster.yaml").is_file():
+        raise InstanceMissingError(settings.home)
+    return dg.DagsterInstance.from_config(str(settings.dagster))
 
 
 def owner_tags() -> dict[str, str]:

@@ -13,6 +13,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
+    InstigatorTick,
     SensorInstigatorData,
     TickStatus,
 )
@@ -54,6 +55,21 @@ def read_failed_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[Fai
         if ended > last[key]:
             found.append(FailedRun(run.run_id, run.job_name, _instant(ended)))
     return found
+
+
+def read_run_error(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Return what a failed run's last failed step, or the run itself, said; None if nothing."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    for entry in reversed(instance.all_logs(run_id, of_type=kinds)):
+        event = entry.dagster_event
+        if event is None:
+            continue
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        said = (error.cause or error).message if error else event.message
+        if said:
+            return " ".join(said.split())[:_LONGEST_ERROR]
+    return None
 
 
 def _last_success(instance: dg.DagsterInstance, job: str, partition: str | None) -> float:
@@ -103,11 +119,21 @@ def _find_failing(instance: dg.DagsterInstance) -> Iterator[FailingTicks]:
             state.instigator_origin_id, state.selector_id, limit=FAILED_TICKS, statuses=over
         )
         if ticks and all(tick.status == TickStatus.FAILURE for tick in ticks):
-            error = (ticks[0].error.message if ticks[0].error else "") or "no error was kept"
             first = min(tick.timestamp for tick in ticks)
-            text = " ".join(error.split())[:_LONGEST_ERROR]
             name = f"sensor:{state.instigator_name}"
-            yield FailingTicks(name, _instant(first), len(ticks), text)
+            yield FailingTicks(name, _instant(first), len(ticks), _error_of(ticks[0]))
+
+
+def read_failing_schedules(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Return what the newest tick said, of each running schedule whose newest tick failed."""
+    failing: dict[str, str] = {}
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
+        if state.status == InstigatorStatus.STOPPED:
+            continue
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if ticks and ticks[0].status == TickStatus.FAILURE:
+            failing[state.instigator_name] = _error_of(ticks[0])
+    return failing
 
 
 def read_quarantine_shift(instance: dg.DagsterInstance) -> Judged | None:
@@ -130,6 +156,11 @@ def read_quarantine_shift(instance: dg.DagsterInstance) -> Judged | None:
 
 def _sensors(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
     return instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+
+
+def _error_of(tick: InstigatorTick) -> str:
+    error = (tick.error.message if tick.error else "") or "no error was kept"
+    return " ".join(error.split())[:_LONGEST_ERROR]
 
 
 def _instant(seconds: float) -> datetime:

@@ -102,6 +102,23 @@ def record_acknowledgement(lake: Lake, incident_id: str, *, by: str, now: dateti
     return _change(lake, take)
 
 
+def record_action(lake: Lake, detail: str, *, now: datetime) -> list[str]:
+    """Write what a person did into the timeline of each incident that is not over; return them.
+
+    Raises:
+        WarehouseBusyError: the catalogue stayed locked; nothing was written.
+    """
+    noted: list[str] = []
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        noted[:] = [one.incident_id for one in _to_incidents(fetch(con, _CURRENT))]
+        for incident_id in noted:
+            add_entry(con, Entry(incident_id, "action", now, detail))
+
+    lake.transact(write)
+    return noted
+
+
 def add_entry(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     """Add a line to an incident's timeline within a transaction."""
     con.execute(_ADD_ENTRY, [entry.incident_id, entry.kind, entry.happened_at, entry.detail])

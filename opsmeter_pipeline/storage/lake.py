@@ -262,6 +262,20 @@ class Lake:
         return dict(found.fetchall())
 
 
+def try_to_read(folder: Path) -> Lake | Exception:
+    """Return the warehouse of a folder, or why it cannot be read.
+
+    For who asks many things of a warehouse that may be broken: one that is locked lets each
+    reader wait for seconds, so it is asked once.
+    """
+    lake = Lake(folder)
+    try:
+        lake.newest_snapshot()
+    except (WarehouseMissingError, duckdb.Error, OSError) as exc:
+        return exc
+    return lake
+
+
 def fetch(
     con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
 ) -> pl.DataFrame:

@@ -120,7 +120,8 @@ def judge_freshness(
     with lake.connect(read_only=True) as con:
         con.execute("BEGIN")  # one snapshot, whatever is published meanwhile
         pairs = fetch(con, _PAIRS, [now - window])
-        tallies = _read_tallies(con, pairs, slo, now=now)
+        windows = sorted({*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)})
+        tallies = _read_tallies(con, pairs, slo, windows=windows, now=now)
         lags: dict[int, float] = dict(fetch(con, _HOUR, [now - LAST_HOUR]).iter_rows())
     last_event_at = max(pairs["last_at"].to_list(), default=None)
     slos = tuple(
@@ -151,12 +152,25 @@ def judge_freshness(
     )
 
 
+def tally_window(lake: Lake, slo: Slo, *, window: timedelta, now: datetime) -> dict[str, Tally]:
+    """Return the visible events of each scope, by name, that were judged within a window."""
+    with lake.connect(read_only=True) as con:
+        con.execute("BEGIN")
+        pairs = fetch(con, _PAIRS, [now - window])
+        tallies = _read_tallies(con, pairs, slo, windows=[window], now=now)
+    return {name: of_windows[window] for name, of_windows in tallies.items()}
+
+
 def _read_tallies(
-    con: duckdb.DuckDBPyConnection, pairs: pl.DataFrame, slo: Slo, *, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    pairs: pl.DataFrame,
+    slo: Slo,
+    *,
+    windows: Sequence[timedelta],
+    now: datetime,
 ) -> dict[str, dict[timedelta, Tally]]:
-    """Return the tally of each scope, by name, in each window that a judgement needs."""
+    """Return the tally of each scope, by name, in each window; the longest window is the last."""
     scopes = slo.scopes
-    windows = sorted({*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)})
     found = [
         (environment, endpoint, scopes.index(scope), scope.objective.limit_seconds)
         for environment, endpoint in pairs.select("environment", "endpoint_tag").iter_rows()

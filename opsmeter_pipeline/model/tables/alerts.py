@@ -55,8 +55,8 @@ INCIDENT_EVENTS = Table(
         text(
             "kind",
             "first_bad, detected, held_back, alert_decided, alert_sent, alert_failed, "
-            "alert_unknown, alert_given_up, acknowledged, escalated, reopened, recovered or "
-            "resolved.",
+            "alert_unknown, alert_given_up, acknowledged, action (what a person did), escalated, "
+            "reopened, recovered or resolved.",
         ),
         instant("happened_at", "When."),
         text("detail", "For a person."),
