@@ -14,11 +14,13 @@ from opsmeter_pipeline.orchestration.jobs import (
     reprice_job,
     silence_job,
 )
+from opsmeter_pipeline.orchestration.maintain import maintain_job
 from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.orchestration.schedules import (
     doubles_schedule,
     drivers_schedule,
+    maintain_schedule,
     quality_schedule,
     silence_schedule,
 )
@@ -36,8 +38,14 @@ _ASSETS = dg.map_asset_specs(
 defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
-    jobs=[ingest_job, quality_job, drivers_job, doubles_job, reprice_job, silence_job],
-    schedules=[quality_schedule, drivers_schedule, doubles_schedule, silence_schedule],
+    jobs=[
+        *(ingest_job, quality_job, drivers_job, doubles_job),
+        *(reprice_job, silence_job, maintain_job),
+    ],
+    schedules=[
+        *(quality_schedule, drivers_schedule, doubles_schedule),
+        *(silence_schedule, maintain_schedule),
+    ],
     sensors=[landing_sensor, alerting_sensor],
     resources={"home": HomeResource()},
 )

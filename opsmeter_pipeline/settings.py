@@ -5,6 +5,7 @@ option, environment variable, `opsmeter.toml` in the working folder, default.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -94,6 +95,8 @@ class Settings(BaseSettings):
         dagster_url: where a reader of an alert finds the Dagster UI; loopback if not set.
         page_url: likewise the page; no link if not set.
         maintenance: windows in which conditions are recorded and nothing is sent.
+        snapshot_days: how long a state of the warehouse can be read again with `AT`; what
+            `restatements` names stays for good.
     """
 
     model_config = SettingsConfigDict(
@@ -122,6 +125,7 @@ class Settings(BaseSettings):
     dagster_url: str | None = None
     page_url: str | None = None
     maintenance: tuple[Maintenance, ...] = ()
+    snapshot_days: int = Field(default=7, ge=1, le=3660)
 
     @field_validator("alert_urls", mode="before")
     @classmethod
@@ -174,6 +178,11 @@ class Settings(BaseSettings):
     def pause_file(self) -> Path:
         """Says that views which can wait are paused, and why; not there if nothing is."""
         return self.home / "paused.json"
+
+    @property
+    def snapshots_kept_for(self) -> timedelta:
+        """How old a snapshot of the warehouse may grow."""
+        return timedelta(days=self.snapshot_days)
 
     @property
     def ui_url(self) -> str:

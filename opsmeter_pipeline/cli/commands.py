@@ -341,6 +341,18 @@ def resume(
 
 
 @app.command()
+def maintain(
+    context: typer.Context,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Merge small files, expire old snapshots, delete what nobody needs."""
+    from opsmeter_pipeline.cli.maintain import maintain_command
+
+    maintain_command(home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def dashboard(
     context: typer.Context,
     host: Annotated[

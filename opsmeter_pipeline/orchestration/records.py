@@ -29,8 +29,8 @@ _DAEMON_LIMIT = timedelta(seconds=180)
 _SENSOR_LIMIT = timedelta(seconds=120)
 _MISSED_TICKS = 10
 _LONGEST_ERROR = 200
-_BACKFILL = "dagster/backfill"
-_PARTITION = "dagster/partition"
+BACKFILL = "dagster/backfill"
+PARTITION = "dagster/partition"
 _SHIFT = dg.AssetCheckKey(dg.AssetKey(TRACKING_HOURLY.name), "quarantine_shift")
 
 
@@ -47,7 +47,7 @@ def read_failed_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[Fai
     found: list[FailedRun] = []
     for record in failures:
         run = record.dagster_run
-        partition = run.tags.get(_PARTITION) if _BACKFILL in run.tags else None
+        partition = run.tags.get(PARTITION) if BACKFILL in run.tags else None
         key = (run.job_name, partition)
         if key not in last:
             last[key] = _last_success(instance, *key)
@@ -73,7 +73,7 @@ def read_run_error(instance: dg.DagsterInstance, run_id: str) -> str | None:
 
 
 def _last_success(instance: dg.DagsterInstance, job: str, partition: str | None) -> float:
-    tags = {_PARTITION: partition} if partition else {}
+    tags = {PARTITION: partition} if partition else {}
     done = instance.get_run_records(
         dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS], tags=tags), limit=1
     )

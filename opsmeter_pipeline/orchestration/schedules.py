@@ -15,6 +15,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     QUALITY_JOB_NAME,
     SILENCE_JOB_NAME,
 )
+from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
@@ -26,6 +27,8 @@ SILENCE_CRON = "7 * * * *"
 """Hourly, after the look that the sensor writes down once an hour when nothing lands."""
 DOUBLES_CRON = "47 * * * *"
 """Hourly, half an hour from the job `quality`, with which it shares a slot."""
+MAINTAIN_CRON = "27 * * * *"
+"""Hourly: what an hour of small batches leaves is merged in seconds, a month of it in minutes."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -74,6 +77,16 @@ def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
 def silence_schedule() -> dg.RunRequest:
     """Ask for one run."""
     return dg.RunRequest()
+
+
+@_schedule(
+    job_name=MAINTAIN_JOB_NAME,
+    cron_schedule=MAINTAIN_CRON,
+    description="Merges small files, expires old snapshots and trims run history, hourly.",
+)
+def maintain_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    return _one_at_a_time(context, MAINTAIN_JOB_NAME)
 
 
 def _one_at_a_time(

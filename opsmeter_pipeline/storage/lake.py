@@ -30,6 +30,8 @@ from opsmeter_pipeline.storage.read_only import refuse_side_effects
 
 CATALOGUE = "catalogue.sqlite"
 DATA = "data"
+SPILL = "spill"
+"""Folder for what a query cannot hold in memory."""
 INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
@@ -173,7 +175,7 @@ class Lake:
     def attach(self, con: duckdb.DuckDBPyConnection, *, snapshot_id: int) -> None:
         """Attach one snapshot of the lake read-only to somebody's own connection, and use it."""
         con.execute(f"SET memory_limit = {quote(MEMORY_LIMIT)}")
-        con.execute(f"SET temp_directory = {quote(str(self.folder / 'spill'))}")
+        con.execute(f"SET temp_directory = {quote(str(self.folder / SPILL))}")
         self._attach(con, f"READ_ONLY, SNAPSHOT_VERSION {snapshot_id}")
         con.execute("USE lake; SET TimeZone = 'UTC'")
 
@@ -219,7 +221,7 @@ class Lake:
         """Return a database with the lake attached; loading the extensions takes 0.2 s."""
         if read_only and not self.exists:
             raise WarehouseMissingError(self.folder.parent)
-        spill = str(self.folder / "spill")
+        spill = str(self.folder / SPILL)
         con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
         path = quote(str(self.folder / DATA))
         write = f"DATA_PATH {path}, DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"

@@ -311,11 +311,12 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("doubles", "drivers", "ingest", "quality", "reprice", "silence")
+        *("doubles", "drivers", "ingest", "maintain", "quality", "reprice", "silence")
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "doubles_schedule",
         "drivers_schedule",
+        "maintain_schedule",
         "quality_schedule",
         "silence_schedule",
     ]
