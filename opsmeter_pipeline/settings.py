@@ -266,17 +266,33 @@ def claim_landing(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.landing is None:
         Path(settings.landing_root).mkdir(exist_ok=True)
-    claim = settings.home / CLAIM
-    if not claim.exists():
-        claim.write_text(settings.landing_root)
-    elif claim.read_text() != settings.landing_root:
-        known = claim.read_text()
+    claim, known = settings.home / CLAIM, _read_claimed(settings)
+    if known is None:
+        claim.write_text(_to_claim(settings))
+    elif known != settings.landing_root:
         raise OtherLandingError(home=settings.home, known=known, asked=settings.landing_root)
 
 
 def read_claim(settings: Settings) -> Settings:
     """Return the settings with the landing the home belongs to, unless they name one."""
-    claim = settings.home / CLAIM
-    if settings.landing is not None or not claim.exists():
+    known = _read_claimed(settings)
+    if settings.landing is not None or known is None:
         return settings
-    return settings.model_copy(update={"landing": claim.read_text()})
+    return settings.model_copy(update={"landing": known})
+
+
+def _to_claim(settings: Settings) -> str:
+    """Return how a home names its landing: one inside it by its place there, to move with it."""
+    root = settings.landing_root
+    if "://" in root or not Path(root).is_relative_to(settings.home):
+        return root
+    return str(Path(root).relative_to(settings.home))
+
+
+def _read_claimed(settings: Settings) -> str | None:
+    """Return the landing a home belongs to, or None before the first run."""
+    claim = settings.home / CLAIM
+    if not claim.exists():
+        return None
+    known = claim.read_text()
+    return known if "://" in known else str(settings.home / known)

@@ -73,15 +73,19 @@ def reprice_command(asked: Asked, *, home: Path | None, as_json: bool) -> None:
     choice = _choose(lake, asked)
     opened = HomeResource(home=str(settings.home))
     listed = _plan(opened, choice) if asked.is_dry else _reprice(settings, opened, asked)
+    sums = sum_listed(listed)
     left = lake.read(_LEFT).item()
+    if asked.is_dry:
+        left += sums["newly_unpriced_attempts"] - sums["newly_priced_attempts"]
     warn_waiting(read_log(lake), home)
     if as_json:
-        document = {"is_dry_run": asked.is_dry, **sum_listed(listed), "left_unpriced": left}
+        document = {"is_dry_run": asked.is_dry, **sums, "left_unpriced": left}
         print_json(document | {"restatements": listed.to_dicts()})
         return
     _print_listed(listed, is_dry=asked.is_dry)
     if left:
-        text = f"{left} events have no price still. See: {spell_command(home)} query"
+        told = "would have no price still" if asked.is_dry else "have no price still"
+        text = f"{left} events {told}. See: {spell_command(home)} query"
         err.print(escape(f'{text} "FROM unpriced_models"'), soft_wrap=True)
 
 

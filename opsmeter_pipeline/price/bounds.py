@@ -130,6 +130,7 @@ def _rate_cases(kinds: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
         for end in (0, 1)
     )  # fmt: skip
     is_known, may_be_free = ~pl.col("is_untellable"), pl.col("may_be_free")
+    unbilled = pl.when(kinds["model_pool"].is_not_null()).then(pl.lit(0, MONEY))
     columns: list[pl.Expr] = []
     for name in CLASSES:
         low, high = (f"{end}_{name}" for end in ("low", "high"))
@@ -138,7 +139,7 @@ def _rate_cases(kinds: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
             pl.max_horizontal(f"model_pool.{high}", by_sellers)
         ).otherwise(pl.coalesce(f"model_pool.{high}", by_sellers))  # fmt: skip
         cheapest = pl.when(may_be_free).then(pl.lit(0, MONEY)).otherwise(
-            pl.coalesce(*(f"{level}.{low}" for level in _LEVELS))
+            pl.coalesce(f"model_pool.{low}", unbilled, f"seller_pool.{low}", f"everybody.{low}")
         )  # fmt: skip
         columns += [
             pl.when(is_known).then((cheapest * least).cast(MONEY)).alias(low),

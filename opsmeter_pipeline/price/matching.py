@@ -21,6 +21,7 @@ from opsmeter_pipeline.price.spelling import (
     provider_id_of,
     readings_of,
     seller_named_by,
+    tuned_base_of,
     without_gateways,
 )
 from opsmeter_pipeline.price.suggest import (
@@ -73,21 +74,17 @@ class Matcher:
     providers: Sequence[Any]
 
     def resolve(self, provider: str, model: str) -> Resolution:
-        """Return what a provider and model, as callers name them, mean in the catalogue."""
-        name, told = without_gateways(clean(model)), provider_id_of(provider)
-        sellers, told = frozenset(self._by_id), self._id_of_key.get(key_of(told), told)
-        named = seller_named_by(name, sellers=sellers)
-        if is_gateway(provider):
-            makers = [named] if named else self._makers(name)
-            return _judge(name, [self._find(name, seller) for seller in makers])
-        if told not in sellers:
-            return Resolution(None, None, None, "unknown_provider")
-        literal = self._find(name, told)
-        if named is None or not is_other_seller(named, seller=told) or _says(literal, name):
-            return _judge(name, [literal])
-        if name.startswith("arn:"):
-            return _judge(name, [self._find(name, named)])
-        return _judge(name, [self._find(name, named), literal], is_contradiction=True)
+        """Return what a provider and model, as callers name them, mean in the catalogue.
+
+        A fine-tuned name that tells its base has that as its candidate, never as its model.
+        """
+        found = self._match(provider, model)
+        base = tuned_base_of(clean(model))
+        if found.rule != "fine_tuned" or found.candidates or base is None:
+            return found
+        meant = self._match(provider, base)
+        known = meant.model_id and f"{meant.provider_id}/{meant.model_id}"
+        return found._replace(candidates=known or meant.candidates)
 
     def compare(self, provider: str, model: str) -> list[str]:
         """Return the providers whose models a name may be one of, those it borrows from last.
@@ -126,6 +123,22 @@ class Matcher:
         sellers = dict.fromkeys([*self.compare(provider, model), *guessed, *makers])
         lists = {one: [model.id for model in self._by_id[one].models] for one in sellers}
         return suggest_for_unknown(provider, model, rule=found.rule, sellers=lists)
+
+    def _match(self, provider: str, model: str) -> Resolution:
+        name, told = without_gateways(clean(model)), provider_id_of(provider)
+        sellers, told = frozenset(self._by_id), self._id_of_key.get(key_of(told), told)
+        named = seller_named_by(name, sellers=sellers)
+        if is_gateway(provider):
+            makers = [named] if named else self._makers(name)
+            return _judge(name, [self._find(name, seller) for seller in makers])
+        if told not in sellers:
+            return Resolution(None, None, None, "unknown_provider")
+        literal = self._find(name, told)
+        if named is None or not is_other_seller(named, seller=told) or _says(literal, name):
+            return _judge(name, [literal])
+        if name.startswith("arn:"):
+            return _judge(name, [self._find(name, named)])
+        return _judge(name, [self._find(name, named), literal], is_contradiction=True)
 
     @cached_property
     def _by_id(self) -> dict[str, Any]:

@@ -6,12 +6,13 @@ version of the file prices is decided in `storage.price_versions`.
 """
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import combinations
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from opsmeter_pipeline.model.price_errors import (
     OwnPricesError,
@@ -38,6 +39,7 @@ PRICE_KEYS = (
 TIER_KEYS = ("above_input_tokens", *CLASS_KEYS)
 ALIAS_KEYS = ("provider", "model", "means_provider", "means_model")
 
+Entry = TypeVar("Entry")
 FindShape = Callable[[str], str | None]
 """Names the shape in which an identifier is raw, or None; see `contract.identifiers`."""
 
@@ -68,10 +70,14 @@ class OwnPrice:
     tenant_id: str | None
     service_tier: str
 
-    def collides_with(self, other: "OwnPrice") -> bool:
-        """Whether both would price the same request at some instant."""
-        same = ("name", "environment", "tenant_id", "service_tier")
-        return all(getattr(self, what) == getattr(other, what) for what in same) and not (
+    @property
+    def condition(self) -> tuple[Name, str | None, str | None, str]:
+        """Whom and what it prices; only entries that share it can collide."""
+        return self.name, self.environment, self.tenant_id, self.service_tier
+
+    def overlaps(self, other: "OwnPrice") -> bool:
+        """Whether both are in force at some instant."""
+        return not (
             _ends_before(self.valid_to, other.valid_from)
             or _ends_before(other.valid_to, self.valid_from)
         )
@@ -243,16 +249,15 @@ def _read_alias(reader: TableReader, label: str) -> Alias:
 
 def _find_collisions(prices: Sequence[OwnPrice], aliases: Sequence[Alias]) -> Iterator[str]:
     """Yield the entries that contradict each other."""
-    for one, other in combinations(prices, 2):
-        if one.collides_with(other):
+    for one, other in _pairs(prices, lambda price: price.condition):
+        if one.overlaps(other):
             yield (
                 f"{one.label} and {other.label} ({' '.join(one.name)}): both price the same "
                 f"requests at the same time; set valid_to of one to valid_from of the other, or "
                 f"remove one"
             )
-    for one, other in combinations(aliases, 2):
-        if one.name == other.name:
-            yield f"{one.label} and {other.label} ({' '.join(one.name)}): one name; remove one"
+    for one, other in _pairs(aliases, lambda alias: alias.name):
+        yield f"{one.label} and {other.label} ({' '.join(one.name)}): one name; remove one"
     aliased = {alias.name for alias in aliases}
     for alias in aliases:
         if alias.means in aliased:
@@ -260,6 +265,17 @@ def _find_collisions(prices: Sequence[OwnPrice], aliases: Sequence[Alias]) -> It
     for price in prices:
         if price.name in aliased:
             yield f"{price.label} ({' '.join(price.name)}): it is an alias too; price what it means"
+
+
+def _pairs(
+    entries: Sequence[Entry], key: Callable[[Entry], Hashable]
+) -> Iterator[tuple[Entry, Entry]]:
+    """Yield each two entries that share a key; a file of thousands of names has few of them."""
+    alike: defaultdict[Hashable, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        alike[key(entry)].append(entry)
+    for group in alike.values():
+        yield from combinations(group, 2)
 
 
 def _ends_before(end: datetime | None, start: datetime | None) -> bool:

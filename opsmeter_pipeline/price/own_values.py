@@ -18,6 +18,9 @@ from opsmeter_pipeline.model.wire import ENVIRONMENTS, MAX_COUNT, SERVICE_TIERS
 MOST_DECIMALS = 12
 """Per million tokens; with more, the price of one token has no 18 decimals and is not exact."""
 MOST_USD = 1_000_000
+_FINEST = Decimal(1).scaleb(-MOST_DECIMALS)
+FIRST_INSTANT, LAST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+"""Of `valid_from` and `valid_to`. No event is earlier, and the days around them still exist."""
 _PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
 _SHOWN = 40
 Value = TypeVar("Value")
@@ -79,7 +82,7 @@ def read_price(value: object) -> Decimal:
     """Return dollars, exactly as written.
 
     >>> read_price("2.50")
-    Decimal('2.50')
+    Decimal('2.500000000000')
     """
     price = _to_decimal(value)
     if price < 0:
@@ -88,7 +91,7 @@ def read_price(value: object) -> Decimal:
         refuse(f"is {_show(value)}, more than {MOST_USD} dollars; check its unit")
     if _count_decimals(price) > MOST_DECIMALS:
         refuse(f"has {_count_decimals(price)} decimals; write it with {MOST_DECIMALS} at most")
-    return price.copy_abs()  # there is a zero with a sign
+    return price.copy_abs().quantize(_FINEST)  # a zero may have a sign, or any exponent
 
 
 def _count_decimals(number: Decimal) -> int:
@@ -114,13 +117,15 @@ def _to_decimal(value: object) -> Decimal:
 
 def read_instant(value: object) -> datetime:
     """Return the instant in UTC; a date is the first instant of that UTC day."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            refuse(f"is {value.isoformat()} without an offset; add Z or +hh:mm")
-        return value.astimezone(UTC)
-    if isinstance(value, date):
-        return start_of_day(value)
-    refuse(f"is {_show(value)}, no date; write 2026-01-31 or 2026-01-31T12:00:00Z, without quotes")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        refuse(f"is {value.isoformat()} without an offset; add Z or +hh:mm")
+    if not isinstance(value, date):
+        example = "2026-01-31 or 2026-01-31T12:00:00Z, without quotes"
+        refuse(f"is {_show(value)}, no date; write {example}")
+    instant = value if isinstance(value, datetime) else start_of_day(value)
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        refuse(f"is {value.isoformat()}; write a day of the years 1970 to 9999, or leave it out")
+    return instant.astimezone(UTC)
 
 
 def read_count(value: object) -> int:

@@ -65,6 +65,8 @@ _FINE_TUNED = re.compile(
     r"(?:^|[^a-z])(?:ft|fine-?tuned?|lora|custom-model|tunedmodels)(?:[^a-z]|$)"
 )
 
+_TUNED_FROM = re.compile(r"(?:.*/)?ft:([^:]+)(?::.*)?")
+
 
 class Reading(NamedTuple):
     """One way to read a model's name: the name so read, and the steps that led to it."""
@@ -136,6 +138,16 @@ def is_fine_tuned(model: str) -> bool:
     (True, False)
     """
     return bool(_FINE_TUNED.search(model))
+
+
+def tuned_base_of(model: str) -> str | None:
+    """Return the model that OpenAI's way to name a fine-tuned one says it was made of, or None.
+
+    >>> tuned_base_of("ft:gpt-4o:acme:support:a1b2"), tuned_base_of("my-lora")
+    ('gpt-4o', None)
+    """
+    named = _TUNED_FROM.fullmatch(model)
+    return named[1] if named else None
 
 
 def seller_named_by(model: str, *, sellers: frozenset[str]) -> str | None:

@@ -223,8 +223,7 @@ class Lake:
             raise WarehouseMissingError(self.folder.parent)
         spill = str(self.folder / SPILL)
         con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
-        path = quote(str(self.folder / DATA))
-        write = f"DATA_PATH {path}, DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
+        write = f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
         self._attach(con, "READ_ONLY" if read_only else write)
         return con
 
@@ -232,7 +231,10 @@ class Lake:
         for name in _EXTENSIONS:
             con.execute(f"LOAD {quote(_extension_path(name))}")
         source = quote(f"ducklake:sqlite:{self.folder / CATALOGUE}")
-        con.execute(f"ATTACH {source} AS lake ({options})")
+        # The catalogue knows the folder by its first path; a home that was moved, or restored
+        # elsewhere, has its files beside its catalogue all the same.
+        data = f"DATA_PATH {quote(str(self.folder / DATA))}, OVERRIDE_DATA_PATH true"
+        con.execute(f"ATTACH {source} AS lake ({data}, {options})")
 
     def _let_readers_and_writer_coexist(self) -> None:
         # Without WAL a reader waits two seconds and fails whenever a batch is published.

@@ -101,12 +101,15 @@ def test_what_is_no_exact_price_is_refused(value: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "0.0", "-0.0", '"0"', "1000000", "0.000000000001", "2.50000000000000000000"]
-)
+    "value",
+    ["0", "0.0", "-0.0", "0e999999", "0e-999999", '"0"', "1000000", "1e6", "0.000000000001",
+     "2.50000000000000000000", '"1.' + "0" * 60 + '"'],
+)  # fmt: skip
 def test_prices_up_to_the_bounds_are_taken(value: str) -> None:
     (price,) = parse(f"{ENTRY}request_usd = {value}\n").prices
     assert price.prices == {"request": D(value.strip('"'))}
     assert not price.prices["request"].is_signed()
+    assert price.prices["request"].as_tuple().exponent == -12  # any engine can hold it
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,10 @@ def test_prices_up_to_the_bounds_are_taken(value: str) -> None:
         (ENTRY + "request_usd = 1\nservice_tier = 'Batch'", "write one of default, batch, flex"),
         (ENTRY + "request_usd = 1\nvalid_from = '2026-01-01'", "without quotes"),
         (ENTRY + "request_usd = 1\nvalid_from = 2026-01-01T00:00:00", "add Z or +hh:mm"),
+        (ENTRY + "request_usd = 1\nvalid_from = 0026-01-01",
+         "valid_from is 0026-01-01; write a day of the years 1970 to 9999, or leave it out"),
+        (ENTRY + "request_usd = 1\nvalid_from = 0001-01-01T00:00:00+14:00", "years 1970 to 9999"),
+        (ENTRY + "request_usd = 1\nvalid_to = 9999-12-31T23:59:59-14:00", "years 1970 to 9999"),
         (ENTRY + "request_usd = 1\nvalid_from = 2026-01-01\nvalid_to = 2026-01-01",
          "valid_to is not after valid_from"),
         (ENTRY + "request_usd = 1\ntier = 3", "write each under a header [[price.tier]]"),

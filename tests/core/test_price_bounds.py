@@ -146,7 +146,14 @@ def test_a_known_model_without_any_price_may_be_free_and_one_by_the_hour_is_unbo
 
 def test_what_the_card_prices_costs_just_that() -> None:
     ((reason, low, high),) = bounded({**TEN, "web_searches": 2}, **named("dear"))
-    assert (reason, low, high) == ("special_units", *(2 * [10 * 20 + 4 * 50 + 2 * 7]))
+    assert (reason, low, high) == ("special_units", 10 * 20 + 4 * 50, 10 * 20 + 4 * 50 + 2 * 7)
+
+
+def test_what_a_known_models_list_does_not_name_may_be_free() -> None:
+    # Embeddings are listed without a price for output, and nobody bills them for any.
+    embedding = [row("vector", "uncached_input", "5")]
+    found = bounded(TEN, catalogue=embedding, **named("vector"))
+    assert found == [("no_token_price", 10 * 5, 10 * 5 + 4 * 50)]
 
 
 def test_output_of_which_some_may_be_pictures_is_bounded_by_both_rates() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import shutil
 import time
 from datetime import timedelta
 
@@ -14,10 +15,12 @@ import pytest
 
 from opsmeter_pipeline.model.errors import QueryError
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
+from opsmeter_pipeline.settings import claim_landing
 from tests.pipeline.support import (
     DAY,
     NOON,
     PipelineHome,
+    assert_balanced,
     failure_of,
     hours,
     jsonl,
@@ -266,6 +269,22 @@ def test_a_home_keeps_its_landing(tmp_path):
         "run", "--landing", str(tmp_path / "one"), "--json", home=tmp_path / "home"
     )
     assert (again, json.loads(out)["lines"]) == (0, 0)
+
+
+def test_a_home_that_is_restored_elsewhere_works_on_its_own_files(home, instance, tmp_path):
+    claim_landing(home.settings)
+    home.land("a.jsonl", lines("a"))
+    home.take_all()
+    before = snapshot(home)
+    other = PipelineHome(shutil.copytree(home.folder, tmp_path / "elsewhere"), instance)
+    claim_landing(other.settings)
+    other.land("b.jsonl", lines("b"))
+    other.take_all()
+    home.resource.lake.folder.rename(tmp_path / "gone")  # nothing is read from the first place
+    assert_balanced(other)
+    assert other.rows("SELECT file FROM events ORDER BY 1") == [("a.jsonl",), ("b.jsonl",)]
+    (tmp_path / "gone").rename(home.resource.lake.folder)
+    assert snapshot(home) == before
 
 
 @pytest.mark.parametrize(
