@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.cube import READS
+from opsmeter_pipeline.freshness.counts import count_arrivals
 from opsmeter_pipeline.identity import apply_verdicts
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import (
@@ -100,6 +101,7 @@ def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         staging.write(f"priced_events/{part.stem}", rows)
         staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))
         staging.write(f"lags/{part.stem}", count_lags(priced, slices))
+        staging.write(f"arrivals/{part.stem}", count_arrivals(rows))
         return count_priced(priced)
 
     counts = staging.write_counts(

@@ -117,6 +117,7 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
         standing=staging.folder / "standing",
         slo=home.settings.slo,
         scratch=staging.path("freshness_lags"),
+        arrivals=staging.parts("arrivals"),
         rows={
             EVENTS: staging.parts("priced_events"),
             QUARANTINE: [staging.path("priced_quarantine")],

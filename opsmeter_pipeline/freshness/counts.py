@@ -18,11 +18,21 @@ READS = ("batch_id", "file", "line_number", "environment", "data_mode", "endpoin
          "ingested_at")  # fmt: skip
 """The columns of `events` that are read."""
 _PLACE = ["batch_id", "file", "line_number"]
+_ARRIVAL = [name for name in READS if name != "line_number"]
 _KEYS = [
     name
     for name in FRESHNESS_LAGS.schema
     if name not in ("limit_seconds", "events", "oldest_ingested_at")
 ]
+
+
+def count_arrivals(events: pl.DataFrame) -> pl.DataFrame:
+    """Return how many `events` came in together; their lags depend on nothing else.
+
+    Args:
+        events: rows of `events`, at least `READS`.
+    """
+    return events.group_by(_ARRIVAL).agg(pl.len().cast(pl.Int64).alias("events"))
 
 
 def count_lags(
@@ -33,19 +43,17 @@ def count_lags(
     An event whose visible time is not known yet is left out.
 
     Args:
-        events: rows of `events`, at least `READS`.
+        events: rows of `events`, at least `READS`; if no line was moved, rows of `count_arrivals`.
         files: per batch and file its `source`, when it `arrived_at` and its batch's `visible_at`,
             null if not known yet. A file arrived when it landed, but not before the home looked.
         moved: rows of `moved_lines` of these batches.
         slo: what is promised.
     """
     texts = pl.col("batch_id", "file", "environment", "data_mode", "endpoint_tag")
-    seen = _find_moved(
-        events.select(READS)
-        .with_columns(texts.cast(pl.String))
-        .join(files.lazy(), on=["batch_id", "file"]),
-        moved,
-    )
+    if "events" not in events.collect_schema():
+        events = events.select(*READS, pl.lit(1, pl.Int64).alias("events"))
+    named = events.with_columns(texts.cast(pl.String)).join(files.lazy(), on=["batch_id", "file"])
+    seen = _find_moved(named, moved)
     ingested, visible = pl.col("ingested_at"), pl.col("visible_at")
     is_history = ingested < pl.col("arrived_at") - HISTORY_AFTER
     lags = seen.filter(visible.is_not_null()).with_columns(
@@ -59,7 +67,7 @@ def count_lags(
         to_bin(visible - ingested).alias("lag_up_to_seconds"),
     )
     counted = lags.group_by(_KEYS).agg(
-        pl.len().cast(pl.Int64).alias("events"), ingested.min().alias("oldest_ingested_at")
+        pl.col("events").sum(), ingested.min().alias("oldest_ingested_at")
     )
     rows = counted.collect(engine="streaming").sort(_KEYS)
     return FRESHNESS_LAGS.arrange(rows.with_columns(_limits(rows, slo)))

@@ -31,13 +31,15 @@ class Counted:
 
     Attributes:
         batch_ids: the batches whose rows are staged.
-        events: staged Parquet files of their rows of `events`.
+        arrivals: staged Parquet files of what `count_arrivals` made of their events.
+        events: staged Parquet files of their rows of `events`, read if lines were moved.
         files: staged Parquet files of their rows of `ingest_files`.
         scratch: where rows are put for the warehouse to read.
         slo: what is promised.
     """
 
     batch_ids: Sequence[str]
+    arrivals: Sequence[Path]
     events: Sequence[Path]
     files: Sequence[Path]
     scratch: Path
@@ -74,9 +76,10 @@ def write_lags(
 def _count_staged(
     con: duckdb.DuckDBPyConnection, batch_ids: Sequence[str], counted: Counted, *, is_new: bool
 ) -> pl.DataFrame:
-    events = pl.scan_parquet(list(counted.events), glob=False) if counted.events else EVENTS.empty()
     files = _read_files(con, batch_ids, "read_parquet(?)", [[*map(str, counted.files)]])
     moved = MOVED_LINES.empty() if is_new else _read_moved(con, batch_ids)
+    staged = [*(counted.arrivals if moved.is_empty() else counted.events)]
+    events = pl.scan_parquet(staged, glob=False) if staged else EVENTS.empty()
     return count_lags(events.lazy(), files, moved, slo=counted.slo)
 
 

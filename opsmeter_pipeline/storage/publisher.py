@@ -50,6 +50,7 @@ class Publication:
         standing: staged Parquet files that say what the batches were judged against.
         slo: what freshness is promised.
         scratch: a Parquet file in the staging area to hand rows to the warehouse by.
+        arrivals: staged Parquet files of what `count_arrivals` made of the events.
         rows: staged Parquet files with exactly the columns of their table, by table. Large ones
             are handed over to the lake as they are.
     """
@@ -62,6 +63,7 @@ class Publication:
     standing: Path
     slo: Slo
     scratch: Path
+    arrivals: Sequence[Path]
     rows: Mapping[Table, Sequence[Path]]
 
 
@@ -212,6 +214,7 @@ def _count_from(lake: Lake, publication: Publication) -> Counted:
     places = zip(publication.rows[EVENTS], _targets(lake, publication, EVENTS), strict=True)
     return Counted(
         publication.batch_ids,
+        publication.arrivals,
         [staged if staged.exists() else target for staged, target in places],
         publication.rows[INGEST_FILES],
         publication.scratch,

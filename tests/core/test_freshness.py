@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from opsmeter_pipeline.freshness.counts import READS, count_lags
+from opsmeter_pipeline.freshness.counts import READS, count_arrivals, count_lags
 from opsmeter_pipeline.freshness.run import judge_begin, judge_run, tell_lags
 from opsmeter_pipeline.freshness.slo import (
     WINDOWS,
@@ -55,7 +55,13 @@ def files(*, arrived_at: datetime = VISIBLE, visible_at: datetime | None = VISIB
 
 
 def count(frame: pl.DataFrame, *, slo: Slo = SLO, **of_files: datetime | None) -> pl.DataFrame:
-    return count_lags(frame.lazy(), files(**of_files), MOVED_LINES.empty(), slo=slo)
+    """Return the lags of events, which are the same if they are counted by arrival first."""
+    read = [frame.lazy(), count_arrivals(frame).lazy()]
+    each, together = (
+        count_lags(one, files(**of_files), MOVED_LINES.empty(), slo=slo) for one in read
+    )
+    assert each.equals(together)
+    return each
 
 
 def bins(rows: pl.DataFrame, kind: str = "live") -> dict[int | None, int]:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import assets.publish
+from opsmeter_pipeline.freshness.counts import count_arrivals
 from opsmeter_pipeline.freshness.slo import SloState, Tally
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.objective import Slo
@@ -231,8 +232,10 @@ def test_counting_a_batch_reads_what_its_run_staged_and_no_history(tmp_path: Pat
             ("files", INGEST_FILES, {**place, "landed_at": now}),
         ):
             pl.DataFrame([row], schema=table.schema).write_parquet(tmp_path / name)
+        arrivals = tmp_path / "arrivals"
+        count_arrivals(pl.read_parquet(tmp_path / "events")).write_parquet(arrivals)
         counted = Counted(
-            ["b"], [tmp_path / "events"], [tmp_path / "files"], tmp_path / "rows", Slo()
+            ["b"], [arrivals], [tmp_path / "events"], [tmp_path / "files"], tmp_path / "rows", Slo()
         )
         rows = write_lags(con, ["b"], counted, is_new=True)
         assert con.sql(

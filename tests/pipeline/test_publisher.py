@@ -48,6 +48,8 @@ def _publish(
     ledger = staging.write("ledger", batches)
     rows = {EVENTS: [], INGEST_FILES: [files], INGEST_BATCHES: [ledger]}
     scratch = staging.path("freshness")
-    publication = Publication(run_id, ["b1"], replaced, None, NOW, standing, Slo(), scratch, rows)
+    publication = Publication(
+        run_id, ["b1"], replaced, None, NOW, standing, Slo(), scratch, [], rows
+    )
     publish(lake, publication)
     return publication
