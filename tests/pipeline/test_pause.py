@@ -10,7 +10,7 @@ from opsmeter_pipeline.storage.pause import end_pause, read_pause, write_pause
 from tests.pipeline.alerting import at, late, record
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import PipelineHome, jsonl, payload, run_opsmeter
-from tests.pipeline.test_dashboard import serving
+from tests.pipeline.serving import serving
 
 
 @pytest.fixture(scope="module")
