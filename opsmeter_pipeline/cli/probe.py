@@ -22,13 +22,15 @@ from opsmeter_pipeline.orchestration import records
 from opsmeter_pipeline.orchestration.instance import open_kept_instance
 from opsmeter_pipeline.orchestration.probing import PAUSE_SECONDS, look_back, send_probe
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.probe import LANDING, NEXT_STEPS, PAGE, SENT, VISIBLE, Probe
+from opsmeter_pipeline.probe import LANDING, LOST, NEXT_STEPS, PAGE, SENT, VISIBLE, Probe
 from opsmeter_pipeline.settings import Settings, load_settings, read_claim
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.page import ask_page
 from opsmeter_pipeline.storage.probes import LOOKED_FOR, read_probe, trace_probe
 
+_TIMES_TRIES = 10
+"""How often it is asked when a batch was visible whose event the page shows already."""
 _STAGES = {
     "landed": "ingested_at",
     "taken": "taken_at",
@@ -89,6 +91,7 @@ def _wait(lake: Lake, settings: Settings, probe: Probe) -> str | None:
     """
     landing = Landing(settings.landing_root)
     said: set[str] = set()
+    left = _TIMES_TRIES
     while True:
         look = look_back(lake, settings)
         if trace_probe(lake, landing, probe).stuck_at == LANDING:
@@ -97,7 +100,8 @@ def _wait(lake: Lake, settings: Settings, probe: Probe) -> str | None:
         for stage, column in _STAGES.items():
             if isinstance(at := row[column], datetime):
                 _say(stage, at, probe, said)
-        if row["state"] != SENT:
+        left -= row["state"] == VISIBLE
+        if row["published_at"] or row["state"] == LOST or not left:
             return look.error
         time.sleep(PAUSE_SECONDS)
 
