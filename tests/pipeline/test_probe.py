@@ -371,9 +371,9 @@ def test_the_command_waits_until_the_page_shows_it_and_fails_if_it_does_not(
     seconds = [told["seconds"][stage] for stage in ("landed", "taken", "visible")]
     assert seconds == sorted(seconds)
     assert 0 <= seconds[0] < seconds[-1] < 600
-    assert [line.split()[0] for line in err.splitlines() if "after" in line] == [
-        *("landed", "taken", "published", "visible")
-    ]
+    said = [line.split()[0] for line in err.splitlines() if "after" in line]
+    # The page may show a batch before its own writer has measured when it was visible.
+    assert (said[:2], sorted(said[2:])) == (["landed", "taken"], ["published", "visible"])
     assert [one.split(" Start")[0] for one in told["missing"]] == ["No daemon takes what lands."]
     code, out, err = run_opsmeter("probe", "--timeout", "1s", home=kept.folder,
                                   OPSMETER_DASHBOARD_PORT=str(NOBODY))  # fmt: skip
