@@ -18,7 +18,7 @@ from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
 ALERTING_SECONDS = 30
-PROBING_SECONDS = 40
+PROBING_SECONDS = 30
 """How long a tick looks for young probes; below Dagster's limit of 60 s."""
 BACKLOG_TAG = "opsmeter/backlog"
 RETRY_SECONDS = 60
