@@ -33,8 +33,9 @@ null is marked.
 _VIEWS = """## Views
 
 Views read the cubes, never events, so they stay quick as history grows. All but `unpriced_models`,
-`tracking_quality`, `clock_lags`, `late_events`, `held_back`, `missing_usage`, `freshness_hourly`,
-`freshness_daily` and `batch_stages` show production: `data_mode` real and `environment` prod.
+`probes_daily`, `tracking_quality`, `clock_lags`, `late_events`, `held_back`, `missing_usage`,
+`freshness_hourly`, `freshness_daily` and `batch_stages` show production: `data_mode` real and
+`environment` prod.
 """
 _CONTRACT = """# The contract
 

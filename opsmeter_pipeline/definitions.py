@@ -10,6 +10,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     doubles_job,
     drivers_job,
     ingest_job,
+    probe_job,
     quality_job,
     reprice_job,
     silence_job,
@@ -21,10 +22,16 @@ from opsmeter_pipeline.orchestration.schedules import (
     doubles_schedule,
     drivers_schedule,
     maintain_schedule,
+    probe_schedule,
+    probes_daily_schedule,
     quality_schedule,
     silence_schedule,
 )
-from opsmeter_pipeline.orchestration.sensors import alerting_sensor, landing_sensor
+from opsmeter_pipeline.orchestration.sensors import (
+    alerting_sensor,
+    landing_sensor,
+    probing_sensor,
+)
 
 _ASSETS = dg.map_asset_specs(
     lambda spec: spec.replace_attributes(owners=[OWNER]),
@@ -40,12 +47,12 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[
         *(ingest_job, quality_job, drivers_job, doubles_job),
-        *(reprice_job, silence_job, maintain_job),
+        *(reprice_job, silence_job, maintain_job, probe_job),
     ],
     schedules=[
-        *(quality_schedule, drivers_schedule, doubles_schedule),
-        *(silence_schedule, maintain_schedule),
+        *(quality_schedule, drivers_schedule, doubles_schedule, silence_schedule),
+        *(maintain_schedule, probe_schedule, probes_daily_schedule),
     ],
-    sensors=[landing_sensor, alerting_sensor],
+    sensors=[landing_sensor, alerting_sensor, probing_sensor],
     resources={"home": HomeResource()},
 )

@@ -52,6 +52,7 @@ class DoctorLimits:
         free_bytes_red: below this, a batch may not find room.
         stale_factor: from how many times the stale limit on a backlog is red.
         wal_bytes: above this, SQLite's write-ahead log is not being folded into the catalogue.
+        probe: how old the newest probe that the page showed may be; three intervals.
         clock: how far ahead of our clock a time that it wrote may be.
         quarantined_amber: share of lines in quarantine.
         quarantined_red: likewise.
@@ -62,6 +63,7 @@ class DoctorLimits:
     free_bytes_red: int = 512 * _MIB
     stale_factor: int = 3
     wal_bytes: int = 256 * _MIB
+    probe: timedelta = timedelta(minutes=15)
     clock: timedelta = timedelta(seconds=5)
     quarantined_amber: Decimal = Decimal("0.01")
     quarantined_red: Decimal = Decimal("0.10")
@@ -122,6 +124,38 @@ def judge_page(why_not: str | None, *, address: str) -> Sign:
     if why_not is None:
         return Sign("page", Colour.GREEN, f"{address} answers")
     return Sign("page", Colour.AMBER, f"{address}: {why_not}", "opsmeter up, or opsmeter dashboard")
+
+
+def judge_probe(
+    last_at: datetime | None,
+    lost: Condition | None,
+    *,
+    is_on: bool,
+    now: datetime,
+    limits: DoctorLimits = LIMITS,
+) -> Sign:
+    """Return whether what lands reaches the page.
+
+    Args:
+        last_at: when the page last showed a probe (UTC); None if it never did.
+        lost: what is wrong if the schedule's newest probe was lost.
+        is_on: the schedule sends probes.
+        now: the present (UTC).
+        limits: how old the last one may be.
+    """
+    if lost is not None and is_on:
+        colour = Colour.RED if lost.severity == CRITICAL else Colour.AMBER
+        return Sign("probe", colour, lost.what, lost.next_step)
+    if last_at is None:
+        found = "the page never showed one"
+    else:
+        found = f"the page showed one at {last_at:%Y-%m-%d %H:%M:%S} UTC"
+        if now - last_at <= limits.probe:
+            return Sign("probe", Colour.GREEN, found)
+    next_step = "opsmeter up: daemon and page, then wait 5 minutes"
+    if not is_on:
+        found, next_step = f"none is sent (OPSMETER_PROBE); {found}", "opsmeter probe"
+    return Sign("probe", Colour.AMBER, found, next_step)
 
 
 def judge_pause(told: str | None) -> Sign:

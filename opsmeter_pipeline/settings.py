@@ -91,6 +91,8 @@ class Settings(BaseSettings):
             what comes back within it is the same incident.
         stale_seconds: how long a landed file may wait before that is an incident; three times as
             long is critical.
+        probe: whether the schedule sends probes; off where no page is served on this machine.
+        probe_lost_seconds: how long a probe may take until the page shows it; then it is lost.
         heartbeat_url: http or https address that is called after each good tick of the alerts.
         dagster_url: where a reader of an alert finds the Dagster UI; loopback if not set.
         page_url: likewise the page; no link if not set.
@@ -121,6 +123,8 @@ class Settings(BaseSettings):
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     alert_cooldown_seconds: int = Field(default=300, ge=0, le=7 * 24 * 3600)
     stale_seconds: int = Field(default=300, gt=0)
+    probe: bool = True
+    probe_lost_seconds: int = Field(default=900, gt=0, le=24 * 3600)
     heartbeat_url: SecretStr | None = None
     dagster_url: str | None = None
     page_url: str | None = None

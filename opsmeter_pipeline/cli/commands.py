@@ -298,6 +298,22 @@ def gate(  # noqa: PLR0913, PLR0917 - an option each
 
 
 @app.command()
+def probe(
+    context: typer.Context,
+    timeout: Annotated[
+        str, typer.Option("--timeout", help="How long until it counts as lost: 90s, 5m.")
+    ] = "5m",
+    landing: Landing = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Send a made-up event and wait until the page shows it; exit 1 if it does not."""
+    from opsmeter_pipeline.cli.probe import probe_command
+
+    probe_command(timeout, home=home or context.obj, landing=landing, as_json=as_json)
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     landing: Landing = None,

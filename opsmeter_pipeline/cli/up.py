@@ -123,6 +123,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     return os.environ | {
         "OPSMETER_HOME": str(settings.home),
         "OPSMETER_LANDING": settings.landing_root,
+        "OPSMETER_PORT": str(settings.port),
+        "OPSMETER_DASHBOARD_PORT": str(settings.dashboard_port),  # where probes are looked for
         "DAGSTER_HOME": str(settings.dagster),
     }
 

@@ -96,6 +96,7 @@ class Answer:
             "waiting_files": look and look.waiting_files,
             "refused_files": look and look.refused_files,
             "last_visible_at": self.published.last_visible_at,
+            "last_probe_at": self.published.last_probe_at,
         }
 
 
@@ -149,7 +150,7 @@ class Answers:
             published = read_published(con)
             found = ask(con)
             quarantined = count_quarantined(con, hours)
-        now, objective_seconds = self._now(), self._reader.settings.slo.limit_seconds
+        now, slo = self._now(), self._reader.settings.slo
         of_days = found.get("overview")
         cut = {view: rows[:limit] for view, rows in found.items() if view != "overview"}
         return Answer(
@@ -158,10 +159,11 @@ class Answers:
             freshness=judge_freshness(
                 look,
                 last_visible_at=published.last_visible_at,
+                last_probe_at=published.last_probe_at,
                 now=now,
-                objective_seconds=objective_seconds,
+                slo=slo,
             ),
-            objective_seconds=objective_seconds,
+            objective_seconds=slo.limit_seconds,
             look=look,
             hours=hours,
             rows=cut if of_days is None else {"overview": of_days, **cut},

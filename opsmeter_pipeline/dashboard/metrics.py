@@ -65,6 +65,8 @@ def tell_warehouse(answer: Answer | None) -> Iterator[Metric]:
                  "Seconds since all that had landed was visible.", badge.age_seconds)  # fmt: skip
     yield _gauge("last_publish_timestamp_seconds", "When the newest batch was visible.",
                  held.last_visible_at and held.last_visible_at.timestamp())  # fmt: skip
+    yield _gauge("last_probe_timestamp_seconds", "When the page last showed a probe.",
+                 held.last_probe_at and held.last_probe_at.timestamp())  # fmt: skip
     yield _gauge("waiting_files", "Files of which something waits.", look and look.waiting_files)
     yield _gauge("refused_files", "Files that cannot be taken.", look and look.refused_files)
     yield _gauge("snapshot_id", "The snapshot that was read.", held.snapshot_id)

@@ -23,7 +23,8 @@ class Waiting:
         until: when the newest of them landed (UTC); in between as many landed at any time.
         waiting_bytes: stored bytes; 0 for a batch.
         lines: how many, estimated from the bytes of its source's lines.
-        shares: the part of them that each scope, by name, is about; none if they are history.
+        shares: the part of them that each scope, by name, is about; none if they are history or
+            a probe's.
         batch_id: the batch that took them, if its visible time is not measured yet.
     """
 

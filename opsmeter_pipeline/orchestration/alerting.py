@@ -41,16 +41,19 @@ from opsmeter_pipeline.model.condition import WARNING, Condition, Key
 from opsmeter_pipeline.orchestration import records
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.probe import PROBE_LOST, judge_lost, judge_silence
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
 from opsmeter_pipeline.storage.looks import keep_look, read_looks
+from opsmeter_pipeline.storage.probes import read_newest
 from opsmeter_pipeline.storage.sinks import build_sinks
 from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
 NOT_JUDGED = "not_judged"
+PROBE_SCHEDULE = "probe_schedule"
 _SENDING = timedelta(seconds=20)
 """How long a tick begins to send; with the last one it stays below Dagster's limit of 60 s."""
 _GAP = timedelta(seconds=90)
@@ -182,6 +185,22 @@ def look_at_quarantine(moment: Moment) -> list[Condition]:
     return judge_quarantine_jump(records.read_quarantine_shift(moment.instance))
 
 
+def look_at_probes(moment: Moment) -> list[Condition]:
+    """Whether a probe was lost, or none is sent while the schedule should run."""
+    settings = moment.home.settings
+    if not settings.probe:
+        return []
+    probes = read_newest(moment.home.lake)
+    conditions = judge_lost(probes)
+    if records.is_schedule_running(moment.instance, PROBE_SCHEDULE):
+        conditions += judge_silence(
+            probes[0].sent_at if probes else None,
+            watching_since=moment.watching_since if moment.by == "sensor" else None,
+            now=moment.now,
+        )
+    return conditions
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -191,6 +210,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         NOT_TICKING: look_at_beats,
         TICK_FAILED: look_at_ticks,
         QUARANTINE_JUMP: look_at_quarantine,
+        PROBE_LOST: look_at_probes,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

@@ -26,9 +26,9 @@ from opsmeter_pipeline.model.errors import InstanceMissingError
 from opsmeter_pipeline.orchestration import records
 from opsmeter_pipeline.orchestration.instance import open_kept_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
+from opsmeter_pipeline.probe import judge_lost
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.doctor import (
-    ask_page,
     count_ahead,
     is_writable,
     read_catalogue,
@@ -39,8 +39,10 @@ from opsmeter_pipeline.storage.doctor import (
 from opsmeter_pipeline.storage.gate import read_newest_time
 from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.page import ask_page
 from opsmeter_pipeline.storage.pause import read_pause
 from opsmeter_pipeline.storage.price_log import read_log
+from opsmeter_pipeline.storage.probes import read_last_probe_at, read_newest
 from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
@@ -54,12 +56,10 @@ class Visit:
     Attributes:
         settings: of the home, with its landing (`settings.read_claim`).
         now: the present (UTC).
-        last_probe_at: when a probe was read back last (UTC); None if never.
     """
 
     settings: Settings
     now: datetime
-    last_probe_at: datetime | None = None
 
     @cached_property
     def _opened(self) -> Lake | Exception:
@@ -106,6 +106,13 @@ def look_at_page(visit: Visit) -> list[Sign]:
     return [doctor.judge_page(ask_page(port), address=f"http://127.0.0.1:{port}")]
 
 
+def look_at_probe(visit: Visit) -> list[Sign]:
+    """Whether what lands reaches the page."""
+    newest = next(iter(judge_lost(read_newest(visit.lake))), None)
+    last_at = read_last_probe_at(visit.lake)
+    return [doctor.judge_probe(last_at, newest, is_on=visit.settings.probe, now=visit.now)]
+
+
 def look_at_pause(visit: Visit) -> list[Sign]:
     """Whether views are paused."""
     pause = read_pause(visit.settings.pause_file)
@@ -115,9 +122,7 @@ def look_at_pause(visit: Visit) -> list[Sign]:
 
 def look_at_freshness(visit: Visit) -> list[Sign]:
     """Whether the promise of freshness is kept."""
-    found = judge_freshness(
-        visit.lake, visit.survey, settings=visit.settings, last_probe_at=visit.last_probe_at
-    )
+    found = judge_freshness(visit.lake, visit.survey, settings=visit.settings)
     why = [f"{one.scope.name}: {one.reason}" for one in found.slos if one.state != SloState.MET]
     return [doctor.judge_freshness(found.state.value, why)]
 
@@ -194,6 +199,7 @@ PARTS: Mapping[str, tuple[Look, str]] = MappingProxyType(
         "warehouse": (look_at_warehouse, "opsmeter run; if a process holds it: fuser -v on it"),
         "landing": (look_at_landing, "create it, or name it with --landing"),
         "page": (look_at_page, "opsmeter dashboard"),
+        "probe": (look_at_probe, "mend what is red above"),
         "views": (look_at_pause, "opsmeter resume"),
         "freshness": (look_at_freshness, "mend what is red above"),
         "incidents": (look_at_incidents, "mend what is red above"),

@@ -27,6 +27,7 @@ from opsmeter_pipeline.storage.gate import (
 from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.looks import read_looks
+from opsmeter_pipeline.storage.probes import read_last_probe_at
 from opsmeter_pipeline.storage.slo import Freshness, judge_freshness, tally_window
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
@@ -43,14 +44,12 @@ class Question:
         environment: whose release.
         window: how far back is looked.
         now: the present (UTC).
-        last_probe_at: when a probe was read back last (UTC); None if never.
     """
 
     settings: Settings
     environment: str
     window: timedelta
     now: datetime
-    last_probe_at: datetime | None = None
 
     @cached_property
     def _opened(self) -> Lake | Exception:
@@ -72,9 +71,12 @@ class Question:
     @cached_property
     def freshness(self) -> Freshness:
         """How freshness stands by that look."""
-        return judge_freshness(
-            self.lake, self.survey, settings=self.settings, last_probe_at=self.last_probe_at
-        )
+        return judge_freshness(self.lake, self.survey, settings=self.settings)
+
+    @cached_property
+    def last_probe_at(self) -> datetime | None:
+        """When the page last showed a probe (UTC); None if it never did."""
+        return read_last_probe_at(self.lake)
 
     @property
     def slos(self) -> list[JudgedSlo]:

@@ -13,6 +13,7 @@ from opsmeter_pipeline.model.tables import (
     TRACKING_HOURLY,
 )
 from opsmeter_pipeline.quality import describe_checks, name_check
+from opsmeter_pipeline.views import PROBES_DAILY
 
 INGEST_JOB_NAME = "ingest"
 QUALITY_JOB_NAME = "quality"
@@ -20,6 +21,7 @@ DRIVERS_JOB_NAME = "drivers"
 SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
 REPRICE_JOB_NAME = "reprice"
+PROBE_JOB_NAME = "probe"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
@@ -91,10 +93,16 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
+_PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 
 ingest_job = _define_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all() - _DRIVERS - _DOUBLES - _RESTATEMENTS - _QUALITY_CHECKS,
+    selection=dg.AssetSelection.all()
+    - _DRIVERS
+    - _DOUBLES
+    - _RESTATEMENTS
+    - _PROBES_DAILY
+    - _QUALITY_CHECKS,
     description="Take one batch of landed lines to the tables people read.",
 )
 
@@ -120,6 +128,12 @@ reprice_job = _define_job(
     REPRICE_JOB_NAME,
     selection=_RESTATEMENTS - _QUALITY_CHECKS,
     description="Price published events again by the prices in force now, because a person asks.",
+)
+
+probe_job = _define_job(
+    PROBE_JOB_NAME,
+    selection=_PROBES_DAILY - _QUALITY_CHECKS,
+    description="Sum up the probes by day, with a plot.",
 )
 
 silence_job = _define_job(

@@ -136,6 +136,14 @@ def read_failing_schedules(instance: dg.DagsterInstance) -> dict[str, str]:
     return failing
 
 
+def is_schedule_running(instance: dg.DagsterInstance, name: str) -> bool:
+    """Return whether a scheduler knows a schedule and nobody has stopped it."""
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    return any(
+        one.instigator_name == name and one.status != InstigatorStatus.STOPPED for one in states
+    )
+
+
 def read_quarantine_shift(instance: dg.DagsterInstance) -> Judged | None:
     """Return what the check said last, or None if it never judged a run."""
     record = instance.get_latest_asset_check_evaluation_record(_SHIFT)

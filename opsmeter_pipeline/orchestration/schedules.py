@@ -8,14 +8,20 @@ from functools import partial
 
 import dagster as dg
 
+from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.probe_errors import TickTakenError
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import (
     DOUBLES_JOB_NAME,
     DRIVERS_JOB_NAME,
+    PROBE_JOB_NAME,
     QUALITY_JOB_NAME,
     SILENCE_JOB_NAME,
 )
 from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
+from opsmeter_pipeline.orchestration.probing import send_probe
+from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.probe import INTERVAL, LOST
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
@@ -29,6 +35,9 @@ DOUBLES_CRON = "47 * * * *"
 """Hourly, half an hour from the job `quality`, with which it shares a slot."""
 MAINTAIN_CRON = "27 * * * *"
 """Hourly: what an hour of small batches leaves is merged in seconds, a month of it in minutes."""
+PROBE_CRON = "*/5 * * * *"
+PROBES_DAILY_CRON = "57 0 * * *"
+"""Daily, when each probe of yesterday has been seen or given up."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -87,6 +96,40 @@ def silence_schedule() -> dg.RunRequest:
 def maintain_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run, unless one is still under way."""
     return _one_at_a_time(context, MAINTAIN_JOB_NAME)
+
+
+@_schedule(
+    job_name=PROBE_JOB_NAME,
+    cron_schedule=PROBE_CRON,
+    description="Lands a probe every five minutes, as a client would. It starts no run.",
+)
+def probe_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) -> dg.SkipReason:
+    """Send one probe for this tick, unless another daemon has; the sensor `probing` looks for it.
+
+    It works in the tick itself: a run takes seconds to start, and a slot from those that publish.
+    """
+    settings, scheduled_at = home.settings, context.scheduled_execution_time.astimezone(UTC)
+    if not settings.probe:
+        return dg.SkipReason("Probes are off: OPSMETER_PROBE is false.")
+    if utc_now() - scheduled_at >= INTERVAL:
+        return dg.SkipReason("This tick is past; a probe sent now would be the next one's.")
+    try:
+        probe = send_probe(home.lake, settings, scheduled_at=scheduled_at)
+    except TickTakenError as exc:
+        return dg.SkipReason(str(exc))
+    if probe.state == LOST:
+        return dg.SkipReason(f"Lost: {probe.probe_id}; {probe.detail}")
+    return dg.SkipReason(f"Sent {probe.probe_id} as {probe.file}.")
+
+
+@_schedule(
+    job_name=PROBE_JOB_NAME,
+    cron_schedule=PROBES_DAILY_CRON,
+    description="Sums up yesterday's probes, daily.",
+)
+def probes_daily_schedule() -> dg.RunRequest:
+    """Ask for one run."""
+    return dg.RunRequest()
 
 
 def _one_at_a_time(

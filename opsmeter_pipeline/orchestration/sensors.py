@@ -10,6 +10,7 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.orchestration.alerting import Moment, describe_tick, tick
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
+from opsmeter_pipeline.orchestration.probing import describe_look, keep_looking
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.backlog import read_backlog
 from opsmeter_pipeline.storage.lateness import note_look
@@ -17,6 +18,8 @@ from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
 ALERTING_SECONDS = 30
+PROBING_SECONDS = 30
+"""How long a tick looks for young probes; below Dagster's limit of 60 s."""
 BACKLOG_TAG = "opsmeter/backlog"
 RETRY_SECONDS = 60
 """How long after a failed run the same landing is left alone, so that a broken run does not
@@ -75,6 +78,23 @@ def alerting_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> 
     """
     done = tick(Moment(home, context.instance, utc_now(), by="sensor"))
     return dg.SkipReason(describe_tick(done))
+
+
+@dg.sensor(
+    name="probing",
+    minimum_interval_seconds=TICK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for probes on the page, and notes who is seen or lost. It starts no run.",
+)
+def probing_sensor(home: HomeResource) -> dg.SkipReason:
+    """Ask the page for the probes that it has not shown, every second while one is young.
+
+    It waits in the tick, so that the moment a probe is seen is known to about a second. Sensors
+    tick in threads of their own, so nobody waits for it.
+    """
+    return dg.SkipReason(
+        describe_look(keep_looking(home.lake, home.settings, seconds=PROBING_SECONDS))
+    )
 
 
 def _pause_after_failure(instance: dg.DagsterInstance, now_seconds: float) -> float:

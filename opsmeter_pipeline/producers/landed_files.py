@@ -1,17 +1,20 @@
 """How a well-behaved client puts a file into landing: whole, under a new name, in any format.
 
-Holds the encoders of the supported formats and the one atomic write.
+Holds the encoders of the supported formats and the atomic writes, to a folder and to any address.
 Add a format here. Keep out: what the lines say (demo_traffic, demo_faults), reading landing.
 Before it in the flow: the producers that have lines. After it: landing.
 """
 
 import csv
+import errno
 import gzip
 import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
+import fsspec
 import polars as pl
 from backports import zstd
 
@@ -35,6 +38,27 @@ def land_file(path: Path, content: bytes, *, landed_at_ms: int) -> None:
     landed_at_ns = landed_at_ms * 1_000_000
     os.utime(unfinished, ns=(landed_at_ns, landed_at_ns))
     unfinished.rename(path)
+
+
+def land_bytes(landing: str, file: str, content: bytes) -> None:
+    """Make a file appear at once and whole, landed now.
+
+    Args:
+        landing: a folder, or an address that fsspec knows.
+        file: its path there.
+        content: its bytes.
+
+    Raises:
+        OSError: it cannot be written, or the landing is not there.
+    """
+    files, base = cast("tuple[Any, str]", fsspec.core.url_to_fs(landing))  # it brings no types
+    if not files.isdir(base):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), landing)
+    folder, _, name = f"{base}/{file}".rpartition("/")
+    files.makedirs(folder, exist_ok=True)
+    unfinished = f"{folder}/.{name}.tmp"
+    files.pipe_file(unfinished, content)
+    files.mv(unfinished, f"{folder}/{name}")
 
 
 def encode_file(lines: Sequence[Line | RawLine], *, file_format: Format) -> bytes:

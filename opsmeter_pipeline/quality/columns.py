@@ -16,6 +16,8 @@ from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
 from opsmeter_pipeline.price.held import NO_MODEL, NO_TOKENS
+from opsmeter_pipeline.probe import STATES as PROBE_STATES
+from opsmeter_pipeline.probe import STUCK
 from opsmeter_pipeline.quality.promises import PLACES, Promise, find_rows, promise_query
 
 _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -48,6 +50,8 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "severity": SEVERITIES,
         "announced_severity": SEVERITIES,
         "incidents.state": ("open", "acknowledged", "recovering", "resolved"),
+        "probes.state": PROBE_STATES,
+        "stuck_at": STUCK,
         "alerts.state": ("waiting", "claimed", "sent", "given_up"),
         "alerts.kind": ("opened", "escalated", "resolved"),
     }
@@ -85,6 +89,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "watermarks": ("number",),
         "first_served": ("batch_id",),
+        "probes": ("probe_id",),
         "price_catalogue": ("price_id", "token_class", "tier_threshold_tokens"),
         "price_aliases": ("provider_id", "name", "source_version"),
         "price_versions": ("decision_number",),

@@ -50,6 +50,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
         "first_served": ("batch_id",),
+        "probes": ("probe_id",),
         "incidents": ("incident_id",),
         "incident_events": ("incident_id", "number"),
         "alerts": ("message_id", "sink"),

@@ -264,6 +264,25 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
         ),
         "day_changes": (_refers("day_changes", "ingest_batches"), _CHANGES_ADD_UP),
         "first_served": (_refers("first_served", "ingest_batches"),),
+        "probes": (
+            promise_query(
+                "grain",
+                "a tick of the schedule has one probe.",
+                query="SELECT any_value(probe_id) AS probe_id, count(*) AS n_rows FROM probes "
+                "WHERE scheduled_at IS NOT NULL GROUP BY scheduled_at HAVING count(*) > 1 "
+                "ORDER BY ALL",
+            ),
+            promise_query(
+                "values",
+                "state tells whether it was seen, and a lost one tells when and where.",
+                query=find_rows(
+                    "probes",
+                    "(state = 'visible') <> (visible_at IS NOT NULL) OR (state = 'lost' AND "
+                    "(lost_at IS NULL OR stuck_at IS NULL OR detail IS NULL)) OR "
+                    "(state = 'sent' AND lost_at IS NOT NULL) OR visible_at < sent_at",
+                ),
+            ),
+        ),
         "incident_events": (_refers("incident_events", "incidents", "incident_id"),),
         "alerts": (_refers("alerts", "incidents", "incident_id"),),
         "moved_lines": (

@@ -1,13 +1,10 @@
-"""What the doctor reads of a home without a run: its catalogue, disks, page and newest batches."""
+"""What the doctor reads of a home without a run: its catalogue, disks and newest batches."""
 
 import os
 import shutil
 import sqlite3
-import urllib.error
-import urllib.request
 from contextlib import closing
 from datetime import datetime, timedelta
-from http.client import HTTPException
 from pathlib import Path
 
 from opsmeter_pipeline.doctor import Catalogue, LastBatches
@@ -16,7 +13,6 @@ from opsmeter_pipeline.storage.lake import CATALOGUE, Lake
 
 _BATCHES = 20
 _BUSY_SECONDS = 2.0
-_PAGE_SECONDS = 2.0
 _LAST = f"""
     SELECT count(*) AS batches, coalesce(sum(lines), 0)::BIGINT AS lines,
         coalesce(sum(quarantined), 0)::BIGINT AS quarantined,
@@ -62,19 +58,6 @@ def read_free_bytes(path: Path) -> int:
 def is_writable(path: Path) -> bool:
     """Return whether this user may create files in a folder."""
     return os.access(path, os.W_OK | os.X_OK)
-
-
-def ask_page(port: int) -> str | None:
-    """Return why the page on loopback does not answer, or None if it does."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(f"http://127.0.0.1:{port}/healthz", timeout=_PAGE_SECONDS) as answer:
-            said = answer.read(16)
-    except urllib.error.HTTPError as exc:
-        return f"something else answers there, with status {exc.code}"
-    except (OSError, HTTPException) as exc:
-        return f"no answer ({getattr(exc, 'reason', None) or exc})"
-    return None if said == b"alive\n" else "something else answers there"
 
 
 def read_last_batches(lake: Lake) -> LastBatches:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from opsmeter_pipeline.model.clock import start_of_day
+from opsmeter_pipeline.model.probe import PROBE_ENDPOINT
 from opsmeter_pipeline.model.sql import FAILED
 from opsmeter_pipeline.model.statement import COST, MEASURES, Span
 from opsmeter_pipeline.model.statement_errors import StatementFileError
@@ -25,10 +26,12 @@ from opsmeter_pipeline.storage.price_log import read_log
 from opsmeter_pipeline.storage.price_versions import read_version
 
 _SPANS = "SELECT unnest($5::TIMESTAMPTZ[]) AS start_at, unnest($6::TIMESTAMPTZ[]) AS end_at"
-_CHOSEN = """
-    {at} >= $1::TIMESTAMPTZ AND {at} < $2::TIMESTAMPTZ
+_CHOSEN = f"""
+    {{at}} >= $1::TIMESTAMPTZ AND {{at}} < $2::TIMESTAMPTZ
     AND (environment = $3 OR $3 IS NULL) AND (data_mode = $4 OR $4 IS NULL)
+    AND endpoint_tag <> '{PROBE_ENDPOINT}'
 """
+"""Not of probes: they name a model and never called it."""
 _UNBILLED = f"attempt_inferred OR {FAILED}"
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _SUM_TOKENS = ", ".join(f"sum({name}) AS {name}" for name in _TOKENS)

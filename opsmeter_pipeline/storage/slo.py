@@ -26,6 +26,7 @@ from opsmeter_pipeline.model.objective import Scope, Slo
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake, fetch
 from opsmeter_pipeline.storage.landing import Landing
+from opsmeter_pipeline.storage.probes import LAST_PROBE
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 from opsmeter_pipeline.storage.waiting import list_waiting
 
@@ -75,7 +76,7 @@ class Freshness:
         oldest_waiting_at: since when the oldest of it waits (UTC); None if nothing does.
         complete_through: no file that landed before waits (UTC).
         last_event_at: when a live event was visible last within the window (UTC); None if never.
-        last_probe_at: when a probe was read back last (UTC), as the caller told.
+        last_probe_at: when the page last showed a probe (UTC); None if it never did.
     """
 
     now: datetime
@@ -90,15 +91,12 @@ class Freshness:
     last_probe_at: datetime | None
 
 
-def read_freshness(
-    settings: Settings, *, now: datetime, last_probe_at: datetime | None = None
-) -> Freshness:
+def read_freshness(settings: Settings, *, now: datetime) -> Freshness:
     """Return how freshness stands in a home now, by one look at its landing and warehouse.
 
     Args:
         settings: of the home, with its landing (`settings.read_claim`).
         now: the present (UTC).
-        last_probe_at: when a probe was read back last (UTC); None if never.
 
     Raises:
         LandingMissingError: nobody can tell what waits, so freshness is unknown.
@@ -106,12 +104,10 @@ def read_freshness(
     """
     lake, landing = Lake(settings.warehouse), Landing(settings.landing_root)
     survey = survey_landing(landing, lake, settings=settings, now=now)
-    return judge_freshness(lake, survey, settings=settings, last_probe_at=last_probe_at)
+    return judge_freshness(lake, survey, settings=settings)
 
 
-def judge_freshness(
-    lake: Lake, survey: Survey, *, settings: Settings, last_probe_at: datetime | None = None
-) -> Freshness:
+def judge_freshness(lake: Lake, survey: Survey, *, settings: Settings) -> Freshness:
     """Return how freshness stood at a look at the landing; for a caller that has looked."""
     slo, now = settings.slo, survey.now
     scopes = slo.scopes
@@ -123,6 +119,7 @@ def judge_freshness(
         windows = sorted({*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)})
         tallies = _read_tallies(con, pairs, slo, windows=windows, now=now)
         lags: dict[int, float] = dict(fetch(con, _HOUR, [now - LAST_HOUR]).iter_rows())
+        last_probe_at: datetime | None = fetch(con, LAST_PROBE).item()
     last_event_at = max(pairs["last_at"].to_list(), default=None)
     slos = tuple(
         judge_slo(

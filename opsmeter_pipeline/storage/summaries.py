@@ -16,6 +16,7 @@ import duckdb
 from opsmeter_pipeline.model.dashboard_errors import WarehouseSlowError, WarehouseUnreadableError
 from opsmeter_pipeline.model.hours import HourRange
 from opsmeter_pipeline.storage.lake import Lake, fetch
+from opsmeter_pipeline.storage.probes import LAST_PROBE
 from opsmeter_pipeline.views.ranges import BY_DAY, RANGES
 
 _INTERRUPT_SECONDS = 0.1
@@ -29,6 +30,7 @@ class Published:
         snapshot_id: its number.
         complete_through: no file that landed before it waited at the last look; null before one.
         last_visible_at: when the newest batch was measured to be visible; null before one.
+        last_probe_at: when the page last showed a probe; null if it never did.
         batches: how many there are.
         events: events in them.
         quarantined: lines in them that broke a rule.
@@ -37,6 +39,7 @@ class Published:
     snapshot_id: int
     complete_through: datetime | None
     last_visible_at: datetime | None
+    last_probe_at: datetime | None
     batches: int
     events: int
     quarantined: int
@@ -135,10 +138,10 @@ def _interrupt(con: duckdb.DuckDBPyConnection, done: threading.Event, limit_seco
         pause = _INTERRUPT_SECONDS
 
 
-_PUBLISHED = """
+_PUBLISHED = f"""
     SELECT snapshot.id AS snapshot_id,
         (SELECT arg_max(complete_through, number) FROM watermarks) AS complete_through,
-        ledger.*
+        ({LAST_PROBE}) AS last_probe_at, ledger.*
     FROM ducklake_current_snapshot('lake') AS snapshot(id), (
         SELECT max(visible_at) AS last_visible_at, count(*) AS batches,
             coalesce(sum(accepted), 0)::BIGINT AS events,

@@ -13,6 +13,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.columns import INSTANT, Table
 from opsmeter_pipeline.model.landed import LandedFile, Slice
+from opsmeter_pipeline.model.probe import PROBE_FILES
 from opsmeter_pipeline.model.tables import FIELD_PRESENCE_HOURLY, MANIFESTS, TRACKING_HOURLY
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -36,10 +37,12 @@ _SUMS = """
     SELECT {keys}, {sums}, {of_run}
     FROM {table} WHERE landed_hour_at BETWEEN ? AND ? GROUP BY ALL
 """
-_LANDINGS = """
+_LANDINGS = f"""
     SELECT DISTINCT file, landed_at FROM ingest_files
     WHERE landed_at > (SELECT max(landed_at) FROM ingest_files) - ?::INTERVAL
+        AND NOT file GLOB '{PROBE_FILES}'
 """
+"""Not of probes: their schedule may be off, and has an alert of its own."""
 _LOOKS = """
     WITH last AS (
         SELECT * FROM manifests QUALIFY row_number() OVER (PARTITION BY file ORDER BY read_at DESC)

@@ -13,6 +13,7 @@ from opsmeter_pipeline.freshness.counts import HISTORY_AFTER
 from opsmeter_pipeline.freshness.waiting import UNKNOWN_LINE_BYTES, Waiting, estimate_lines
 from opsmeter_pipeline.landing import Left, find_left
 from opsmeter_pipeline.model.objective import Slo
+from opsmeter_pipeline.model.probe import is_probe_file
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.survey import Survey
@@ -69,7 +70,8 @@ def list_waiting(lake: Lake, survey: Survey, *, settings: Settings) -> list[Wait
     for nth, one in enumerate(waiting):
         is_history = first_look is not None and one.since < first_look - HISTORY_AFTER
         of_source = shares.get(name_source(one.file), all_of_it)
-        waiting[nth] = replace(one, shares={} if is_history else of_source)
+        is_left_out = is_history or is_probe_file(one.file)
+        waiting[nth] = replace(one, shares={} if is_left_out else of_source)
     return sorted(waiting, key=lambda one: (one.since, one.file))
 
 

@@ -7,9 +7,15 @@ after `publish`; the page and `opsmeter query` read them.
 
 from opsmeter_pipeline.views.costs import COST_VIEWS
 from opsmeter_pipeline.views.freshness import FRESHNESS_VIEWS
+from opsmeter_pipeline.views.probes import PROBES_DAILY
 from opsmeter_pipeline.views.producers import PRODUCER_VIEWS
 from opsmeter_pipeline.views.view import View
 
-__all__ = ["VIEWS", "View"]
+__all__ = ["PROBES_DAILY", "VIEWS", "View"]
 
-VIEWS: tuple[View, ...] = (*COST_VIEWS, *PRODUCER_VIEWS, *FRESHNESS_VIEWS)
+VIEWS: tuple[View, ...] = (
+    *COST_VIEWS,
+    *PRODUCER_VIEWS,
+    *FRESHNESS_VIEWS,
+    PROBES_DAILY,
+)

@@ -20,6 +20,7 @@ from opsmeter_pipeline.model.dashboard_errors import (
     UnknownParameterError,
 )
 from opsmeter_pipeline.model.hours import EVER
+from opsmeter_pipeline.model.objective import Slo
 from opsmeter_pipeline.model.watermark import Watermark
 
 NOW = datetime(2026, 11, 24, 3, 45, 30, tzinfo=UTC)
@@ -46,10 +47,29 @@ def _look(age_seconds: float, *, waiting_files: int = 0) -> Watermark:
 )
 def test_the_badge_is_fresh_only_where_it_is_known(look, is_published, state, age) -> None:
     told = judge_freshness(
-        look, last_visible_at=NOW if is_published else None, now=NOW, objective_seconds=300
+        look, last_visible_at=NOW if is_published else None, last_probe_at=None, now=NOW, slo=Slo()
     )
     assert (told.state, told.age_seconds) == (state, age)
     assert told.why.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("batch", "probe", "state"),
+    [
+        (3600, None, "fresh"),
+        (3601, None, "unknown"),
+        (7200, 3600, "fresh"),
+        (7200, 3601, "unknown"),
+        (60, 7200, "fresh"),
+    ],
+)
+def test_a_calm_landing_is_fresh_only_while_a_batch_or_a_probe_was_seen(batch, probe, state):
+    seen = [None if one is None else NOW - timedelta(seconds=one) for one in (batch, probe)]
+    slo = Slo(silence_seconds=3600)
+    told = judge_freshness(
+        _look(0), last_visible_at=seen[0], last_probe_at=seen[1], now=NOW, slo=slo
+    )
+    assert told.state == state
 
 
 def test_a_landing_that_cannot_be_listed_is_looked_at_again_and_its_error_kept() -> None:

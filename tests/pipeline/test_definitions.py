@@ -35,12 +35,13 @@ STAGES = {
     "reprice",
     "dashboard",
     "alerts",
+    "probe",
 }
-LOOKED = ["double_instrumentation", "restatements"]
+LOOKED = ["double_instrumentation", "restatements", "probes_daily"]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
-TICKED = ["alerts", "incident_events", "incidents"]
-"""Assets that no run makes: ticks of a sensor write them."""
+TICKED = ["alerts", "incident_events", "incidents", "probes"]
+"""Assets that no run makes: ticks of a sensor or schedule write them."""
 UNPARTITIONED = [*LOOKED, *SERVED, *TICKED]
 """Assets that no ingest run makes and that have no ingest day."""
 ASSET_KEYS = [
@@ -85,6 +86,8 @@ ASSET_KEYS = [
     "price_versions",
     "priced_events",
     "priced_quarantine",
+    "probes",
+    "probes_daily",
     "prompt_versions",
     "quarantine",
     "restatements",
@@ -146,6 +149,7 @@ QUALITY_KINDS = {
     "price_aliases": "columns grain present",
     "price_versions": "amounts columns grain present values",
     "price_catalogue": "amounts columns grain present values",
+    "probes": "columns grain present values",
     "quarantine": "amounts columns grain present references values",
     "restatements": "amounts balance columns grain present references values",
     "tracking_hourly": "amounts balance columns grain present references values",
@@ -244,6 +248,7 @@ def test_the_jobs_hold_every_asset() -> None:
         ("drivers", {"cost_drivers"}),
         ("doubles", {"double_instrumentation"}),
         ("reprice", {"restatements"}),
+        ("probe", {"probes_daily"}),
     ):
         layer = defs.resolve_job_def(job).asset_layer
         assert {key.to_user_string() for key in layer.executable_asset_keys} == keys
@@ -311,16 +316,20 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("doubles", "drivers", "ingest", "maintain", "quality", "reprice", "silence")
+        *("doubles", "drivers", "ingest", "maintain", "probe", "quality", "reprice", "silence")
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "doubles_schedule",
         "drivers_schedule",
         "maintain_schedule",
+        "probe_schedule",
+        "probes_daily_schedule",
         "quality_schedule",
         "silence_schedule",
     ]
-    assert [sensor["name"] for sensor in listed["sensors"]] == ["alerting", "landing_sensor"]
+    assert [sensor["name"] for sensor in listed["sensors"]] == [
+        *("alerting", "landing_sensor", "probing")
+    ]
 
 
 _WATCH = """

@@ -20,6 +20,7 @@ from opsmeter_pipeline.orchestration import doctor
 from opsmeter_pipeline.orchestration.doctor import PARTS, Visit, examine
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
+from tests.pipeline.probes import show_probe
 from tests.pipeline.support import PipelineHome, hours, jsonl, payload, run_opsmeter
 
 
@@ -33,6 +34,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHome]:
         home.take_all()
         alive = DaemonHeartbeat(utc_now().timestamp(), "SENSOR", "id", [])
         instance.add_daemon_heartbeat(alive)
+        show_probe(home.resource.lake, utc_now())
         yield home
 
 
@@ -54,7 +56,7 @@ def test_a_healthy_home_is_green_but_for_the_page_that_nobody_serves(
         *bad(signs, Colour.AMBER)
     })  # fmt: skip
     assert [*signs] == [
-        *("home", "warehouse", "landing", "page", "views", "freshness", "incidents"),
+        *("home", "warehouse", "landing", "page", "probe", "views", "freshness", "incidents"),
         *("daemons", "sensors", "ticks", "schedules", "runs", "backlog", "catalogue"),
         *("disk of the home", "disk of the landing", "clock", "prices", "quarantine"),
     ]

@@ -21,6 +21,7 @@ from opsmeter_pipeline.storage.freshness import Counted, write_lags
 from opsmeter_pipeline.storage.lake import create_table_sql
 from opsmeter_pipeline.storage.slo import read_freshness
 from tests.pipeline.conftest import MakeHome
+from tests.pipeline.probes import show_probe
 from tests.pipeline.replays import held, stricter_contract
 from tests.pipeline.support import (
     PipelineHome,
@@ -175,7 +176,9 @@ def test_each_run_says_how_late_its_own_events_were(measured: PipelineHome) -> N
 
 def test_a_stopped_pipeline_is_stale_at_once_for_whoever_asks(measured: PipelineHome) -> None:
     home, now = measured, utc_now()
-    fresh = read_freshness(home.settings, now=now, last_probe_at=now)
+    show_probe(home.resource.lake, now)
+    fresh = read_freshness(home.settings, now=now)
+    assert fresh.last_probe_at == now
     assert (fresh.state, fresh.waiting) == (SloState.NO_DATA, ())
     assert fresh.slos[-1].reason == (
         "1 of 36 events late, 1 allowed; the lag of 1 is unknown, a clock is wrong"

@@ -21,6 +21,7 @@ from opsmeter_pipeline.orchestration.gate import READERS, Question, ask_gate, ch
 from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.storage.gate import read_ledger
+from tests.pipeline.probes import show_probe
 from tests.pipeline.support import NOON, REPO, PipelineHome, hours, jsonl, payload, run_opsmeter
 
 
@@ -36,12 +37,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineHome]:
                       landed_at=None)  # fmt: skip
         home.take_all()
         tick(Moment(home.resource, instance, utc_now(), by="check"))
+        show_probe(home.resource.lake, utc_now())
         yield home
 
 
 def ask(home: PipelineHome, **change: object) -> Question:
     now = utc_now()
-    return replace(Question(home.settings, "prod", hours(24), now, last_probe_at=now), **change)
+    return replace(Question(home.settings, "prod", hours(24), now), **change)
 
 
 def not_open(question: Question) -> dict[str, Reason]:
@@ -52,7 +54,8 @@ def test_all_is_well_and_only_the_probe_is_missing_for_who_has_none(
     served: PipelineHome, tmp_path: Path
 ) -> None:
     assert not_open(ask(served)) == {}
-    assert [*not_open(ask(served, last_probe_at=None))] == ["probe"]
+    served.resource.lake.transact(lambda con: con.execute("DELETE FROM probes"))
+    assert [*not_open(ask(served))] == ["probe"]
     report = tmp_path / "gate.xml"
     code, out, err = run_opsmeter("gate", "--waive", "probe", "--p95", "5m", "--window", "2h",
                                   "--junit", str(report), "--json", home=served.folder)  # fmt: skip
@@ -63,6 +66,7 @@ def test_all_is_well_and_only_the_probe_is_missing_for_who_has_none(
     assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
     ledger = next(one for one in told["reasons"] if one["name"] == "ledger")
     assert ledger["found"] == "1 of 1 batches balance"
+    show_probe(served.resource.lake, utc_now())
 
 
 def test_each_thing_that_is_wrong_closes_the_gate_and_is_named(served: PipelineHome) -> None:
@@ -104,14 +108,14 @@ def test_a_line_that_is_lost_anywhere_unbalances_its_batch(served: PipelineHome,
 
 def test_silence_other_environments_and_tight_limits_are_told(served: PipelineHome) -> None:
     later = utc_now() + hours(2)
-    found = not_open(ask(served, now=later, last_probe_at=None))
+    found = not_open(ask(served, now=later))
     assert {*found} == {"seen", "probe", "incidents"}
     assert {one.state.value for one in found.values()} == {"unknown"}
     assert "ledger" in not_open(ask(served, now=later, window=timedelta(minutes=5)))
     behind = utc_now() - hours(1)
-    assert "clock" in not_open(ask(served, now=behind, last_probe_at=behind))
-    staging = not_open(ask(served, environment="staging", last_probe_at=None))
-    assert {*staging} == {"freshness", "error_budget", "waiting", "seen", "probe"}
+    assert "clock" in not_open(ask(served, now=behind))
+    staging = not_open(ask(served, environment="staging"))
+    assert {*staging} == {"freshness", "error_budget", "waiting"}  # a probe was seen
     assert staging["freshness"].found == "nothing is promised of staging"
     slo = choose_slo(served.settings.slo, environment="staging", limit_seconds=60)
     asked = served.settings.model_copy(update={"slo": slo})
@@ -138,7 +142,7 @@ def test_what_cannot_be_read_or_used_is_said_and_never_a_traceback(
         )  # fmt: skip
     named = ET.fromstring(capsys.readouterr().out.encode())[0].findall("testcase[failure]")
     assert [one.get("name") for one in named] == [
-        *("freshness", "error_budget", "waiting", "watermark", "probe")
+        *("freshness", "error_budget", "waiting", "watermark")
     ]
     for change, said in (
         ({"p95": "301s"}, "use 300 or 305"),

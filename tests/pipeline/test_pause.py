@@ -9,8 +9,8 @@ from opsmeter_pipeline.storage.incidents import read_current, read_timeline
 from opsmeter_pipeline.storage.pause import end_pause, read_pause, write_pause
 from tests.pipeline.alerting import at, late, record
 from tests.pipeline.conftest import MakeHome
+from tests.pipeline.serving import serving
 from tests.pipeline.support import PipelineHome, jsonl, payload, run_opsmeter
-from tests.pipeline.test_dashboard import serving
 
 
 @pytest.fixture(scope="module")

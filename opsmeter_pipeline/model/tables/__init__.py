@@ -31,6 +31,7 @@ from opsmeter_pipeline.model.tables.prices import (
     PRICE_CATALOGUE,
     PRICE_VERSIONS,
 )
+from opsmeter_pipeline.model.tables.probes import PROBES
 from opsmeter_pipeline.model.tables.reprice import RESTATEMENTS
 from opsmeter_pipeline.model.tables.served import FIRST_SERVED
 from opsmeter_pipeline.model.tables.tracking import (
@@ -72,6 +73,7 @@ __all__ = [
     "PRICE_ALIASES",
     "PRICE_CATALOGUE",
     "PRICE_VERSIONS",
+    "PROBES",
     "QUARANTINE",
     "REFUSED",
     "RESTATEMENTS",
@@ -109,6 +111,7 @@ TABLES = (
     RESTATEMENTS,
     COST_DRIVERS,
     FIRST_SERVED,
+    PROBES,
     INCIDENTS,
     INCIDENT_EVENTS,
     ALERTS,
