@@ -89,10 +89,13 @@ class Settings(BaseSettings):
             secrets and are never shown; in the environment with blanks between them.
         alert_cooldown_seconds: how long what was wrong must be gone before its incident is over;
             what comes back within it is the same incident.
+        alerting_seconds: how often it is looked for what is wrong; read when Dagster is started.
         stale_seconds: how long a landed file may wait before that is an incident; three times as
             long is critical.
         probe: whether the schedule sends probes; off where no page is served on this machine.
         probe_lost_seconds: how long a probe may take until the page shows it; then it is lost.
+        retry_seconds: how long after a failed run the landing is left alone, so that a broken run
+            does not repeat every tick.
         heartbeat_url: http or https address that is called after each good tick of the alerts.
         dagster_url: where a reader of an alert finds the Dagster UI; loopback if not set.
         page_url: likewise the page; no link if not set.
@@ -122,9 +125,11 @@ class Settings(BaseSettings):
     slo: Slo = Slo()
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     alert_cooldown_seconds: int = Field(default=300, ge=0, le=7 * 24 * 3600)
+    alerting_seconds: int = Field(default=30, ge=5, le=60)
     stale_seconds: int = Field(default=300, gt=0)
     probe: bool = True
     probe_lost_seconds: int = Field(default=900, gt=0, le=24 * 3600)
+    retry_seconds: int = Field(default=60, gt=0)
     heartbeat_url: SecretStr | None = None
     dagster_url: str | None = None
     page_url: str | None = None

@@ -326,6 +326,27 @@ def doctor(
     doctor_command(home=home or context.obj, landing=landing, as_json=as_json)
 
 
+@app.command()
+def drill(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Drills to run, or all.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show the drills and run none.")] = False,  # noqa: FBT002
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that detection may take, and recovery.")
+    ] = 300,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the scratch homes.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Break a scratch home on purpose, and report what noticed it and what was lost."""
+    from opsmeter_pipeline.cli.drill import drill_command, list_command
+
+    if show:
+        list_command(as_json=as_json)
+        return
+    drill_command(names or [], timeout_seconds=timeout, keep=keep, as_json=as_json)
+
+
 By = Annotated[str | None, typer.Option("--by", help="Who does it; else the user.")]
 
 

@@ -32,7 +32,12 @@ _PAGE_PORT = "--dashboard-port or OPSMETER_DASHBOARD_PORT"
 _PAGE_ENDED = "[yellow]The page ended with exit code {code} and is started again.[/yellow]"
 _WATCH_SECONDS = 5
 """How often it is looked whether the page still runs."""
-_PAGE = "import sys; from opsmeter_pipeline.cli import main; sys.argv[0] = 'opsmeter'; main()"
+OWN_PROCESS = (
+    sys.executable,
+    "-c",
+    "import sys; from opsmeter_pipeline.cli import main; sys.argv[0] = 'opsmeter'; main()",
+)
+"""How a process of ours starts `opsmeter`, wherever its script is installed."""
 
 
 def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, int | None]) -> None:
@@ -113,7 +118,7 @@ def _describe(settings: Settings) -> Iterator[str]:
 
 def _start_page(settings: Settings) -> subprocess.Popen[bytes]:
     options = ["--quiet", "--host", LOOPBACK, "--port", str(settings.dashboard_port)]
-    command = [sys.executable, "-c", _PAGE, "dashboard", *options]
+    command = [*OWN_PROCESS, "dashboard", *options]
     return subprocess.Popen(  # noqa: S603 - our own command
         command, env=_environment(settings), start_new_session=True
     )

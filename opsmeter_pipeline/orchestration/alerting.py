@@ -44,6 +44,7 @@ from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.probe import PROBE_LOST, judge_lost, judge_silence
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
+from opsmeter_pipeline.storage.clocks import read_newest_lags
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
 from opsmeter_pipeline.storage.looks import keep_look, read_looks
@@ -51,6 +52,7 @@ from opsmeter_pipeline.storage.probes import read_newest
 from opsmeter_pipeline.storage.sinks import build_sinks
 from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
+from opsmeter_pipeline.tracking.clocks import CLOCK_LIMITS, CLOCK_SKEW, find_skew
 
 NOT_JUDGED = "not_judged"
 PROBE_SCHEDULE = "probe_schedule"
@@ -201,6 +203,12 @@ def look_at_probes(moment: Moment) -> list[Condition]:
     return conditions
 
 
+def look_at_clocks(moment: Moment) -> list[Condition]:
+    """Whether a producer's clock is off."""
+    lags = read_newest_lags(moment.home.lake, now=moment.now, window=CLOCK_LIMITS.window)
+    return find_skew(lags, now=moment.now)
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -211,6 +219,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         TICK_FAILED: look_at_ticks,
         QUARANTINE_JUMP: look_at_quarantine,
         PROBE_LOST: look_at_probes,
+        CLOCK_SKEW: look_at_clocks,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

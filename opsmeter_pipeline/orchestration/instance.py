@@ -8,6 +8,7 @@ that what lands does not wait for it (ADR 0008).
 
 import os
 import socket
+from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock
@@ -41,6 +42,7 @@ sensors:
 run_monitoring:
   enabled: true
   start_timeout_seconds: 120
+  poll_interval_seconds: 30  # a run that was killed while it started holds up the next
 retention:
   sensor:
     purge_after_days: {skipped: 1, success: 30, failure: 30}
@@ -85,14 +87,30 @@ def open_kept_instance(settings: Settings) -> dg.DagsterInstance:
 
 def owner_tags() -> dict[str, str]:
     """Return the tags by which a run in this process is known to be alive."""
-    return {_OWNER_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+    return {_OWNER_TAG: f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"}
+
+
+def own_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Tag a run with this process, unless the command that started it has.
+
+    The daemon's code server watches the workers it started, and nobody watches them if both are
+    killed at once: Dagster would show such a run as running for ever, and no other would begin.
+    """
+    if _OWNER_TAG not in run.tags:
+        instance.add_run_tags(run.run_id, owner_tags())
+
+
+def find_worker(run: dg.DagsterRun) -> int | None:
+    """Return the process id of a run's worker, or None if it has not told it."""
+    parts = run.tags.get(_OWNER_TAG, "").split(":")
+    return int(parts[1]) if len(parts) > 1 else None
 
 
 def runs_under_way(instance: dg.DagsterInstance, job_name: str) -> list[dg.DagsterRun]:
     """Return the job's runs that are waiting or running; dead ones are marked as failed.
 
-    A run that the daemon started is watched by the daemon. One that a command ran in its own
-    process is tagged with that process, and nobody else would notice that it was killed.
+    A run is tagged with its process. That of a command is watched by nobody else, and that of the
+    daemon by its code server only, which may have been killed with it.
     """
     runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_ACTIVE))
     dead = [run for run in runs if _is_dead(run.tags.get(_OWNER_TAG))]
@@ -108,7 +126,8 @@ def is_over(instance: dg.DagsterInstance, run_id: str) -> bool | None:
 
 
 def _is_dead(owner: str | None) -> bool:
-    host, _, pid = (owner or "").rpartition(":")
+    host, _, process = (owner or "").partition(":")
+    pid, _, started = process.partition(":")
     if host != socket.gethostname():
         return False
     try:
@@ -117,4 +136,15 @@ def _is_dead(owner: str | None) -> bool:
         return True
     except PermissionError:
         pass
-    return False
+    return started != "" and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, as Linux counts it, or nothing where that is not told.
+
+    After a restart of the machine or container another process soon has the same id.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

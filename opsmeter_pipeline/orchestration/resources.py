@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from opsmeter_pipeline.model.identifiers import IdentifierPolicy
+from opsmeter_pipeline.orchestration.instance import own_run
 from opsmeter_pipeline.settings import Settings, keep_files_private, load_settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -52,9 +53,10 @@ class HomeResource(
         return self.settings.identifier_policy
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Keep what a run or tick creates readable by its owner, whoever started Dagster."""
-        del context
+        """Keep what a run or tick creates its owner's, and tag a run with its process."""
         keep_files_private()
+        if context.run and context.instance:
+            own_run(context.instance, context.run)
 
     def landing_files(self) -> Landing:
         """Return the landing."""

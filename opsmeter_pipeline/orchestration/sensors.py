@@ -12,18 +12,15 @@ from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.probing import describe_look, keep_looking
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.backlog import read_backlog
 from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
-ALERTING_SECONDS = 30
 PROBING_SECONDS = 30
 """How long a tick looks for young probes; below Dagster's limit of 60 s."""
 BACKLOG_TAG = "opsmeter/backlog"
-RETRY_SECONDS = 60
-"""How long after a failed run the same landing is left alone, so that a broken run does not
-repeat every tick."""
 
 
 @dg.sensor(
@@ -41,17 +38,17 @@ def landing_sensor(
     ticks during the run show it without another look. When there is nothing, hours still turn final
     with time: that is written down, once an hour.
     """
-    now = utc_now()
+    now, settings = utc_now(), home.settings
     # Asked first: a killed run is marked as failed next, and that is no reason to wait.
-    pause = _pause_after_failure(context.instance, now.timestamp())
+    last = _last_failure(context.instance, now.timestamp())
     under_way = runs_under_way(context.instance, INGEST_JOB_NAME)
     if under_way:
         waited = f" Before it: {context.cursor}." if context.cursor else ""
         run_id = under_way[0].run_id
         return dg.SkipReason(f"Run {run_id} is under way; one batch at a time.{waited}")
+    pause = last + settings.retry_seconds - now.timestamp()
     if pause > 0:
         return dg.SkipReason(f"The last run failed; trying again in {pause:.0f} s.")
-    settings = home.settings
     survey = survey_landing(home.landing_files(), home.lake, settings=settings, now=now)
     day = survey.next_day(settings)
     if day is None:
@@ -64,13 +61,17 @@ def landing_sensor(
     return dg.SensorResult([request], cursor=waits)
 
 
-@dg.sensor(
-    name="alerting",
-    minimum_interval_seconds=ALERTING_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks for what is wrong, keeps incidents, and tells people. It starts no run.",
-)
-def alerting_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SkipReason:
+class _AlertingSensor(dg.SensorDefinition):
+    """A sensor whose interval is a setting, asked for when Dagster loads it and not at import."""
+
+    @property
+    def minimum_interval_seconds(self) -> int:
+        return load_settings().alerting_seconds
+
+
+def _look_for_what_is_wrong(
+    context: dg.SensorEvaluationContext, home: HomeResource
+) -> dg.SkipReason:
     """Do one tick of the alerts and say what came of it.
 
     It works in the tick itself: a run takes seconds to start, and would wait in the queue behind
@@ -97,8 +98,17 @@ def probing_sensor(home: HomeResource) -> dg.SkipReason:
     )
 
 
-def _pause_after_failure(instance: dg.DagsterInstance, now_seconds: float) -> float:
+alerting_sensor = _AlertingSensor(
+    name="alerting",
+    evaluation_fn=_look_for_what_is_wrong,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for what is wrong, keeps incidents, and tells people. It starts no run.",
+)
+
+
+def _last_failure(instance: dg.DagsterInstance, now_seconds: float) -> float:
+    """Return when the newest run failed (epoch seconds); long ago if it did not."""
     last = instance.get_run_records(dg.RunsFilter(job_name=INGEST_JOB_NAME), limit=1)
     if not last or last[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
         return 0
-    return (last[0].end_time or now_seconds) + RETRY_SECONDS - now_seconds
+    return last[0].end_time or now_seconds

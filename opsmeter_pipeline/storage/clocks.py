@@ -1,9 +1,9 @@
-"""What the clock check reads of the warehouse: the lags of a run's producers.
+"""What is read of the warehouse to judge clocks: the lags of a run's producers, or of all.
 
 Reading only, of `clocks_hourly`, never of events. What is judged stands in `tracking.clocks`.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -29,6 +29,21 @@ _LAGS = """
     GROUP BY ALL
 """
 
+_NEWEST = """
+    WITH newest AS (
+        SELECT source, max(batch_id) AS newest_id FROM clocks_hourly
+        WHERE landed_hour_at > $1 GROUP BY source
+    )
+    SELECT source, landed_hour_at, sender_lag_minutes, collector_lag_minutes, landing_lag_minutes,
+        sum(attempts + refused_lines)::BIGINT AS lines,
+        sum(refused_lines)::BIGINT AS refused_lines,
+        coalesce(sum(attempts + refused_lines)
+            FILTER (batch_id = newest_id), 0)::BIGINT AS run_lines,
+        min(batch_id) AS first_batch, max(batch_id) AS last_batch
+    FROM clocks_hourly JOIN newest USING (source)
+    WHERE landed_hour_at > $1 GROUP BY ALL
+"""
+
 
 def read_lags(lake: Lake, run_id: str, *, window: timedelta) -> pl.DataFrame:
     """Return how far apart the clocks of a run's sources were, in its hours and before.
@@ -36,3 +51,11 @@ def read_lags(lake: Lake, run_id: str, *, window: timedelta) -> pl.DataFrame:
     One row per source, landing hour and lags; no row if the run took no line.
     """
     return lake.read(_LAGS, [run_id, f"{window.total_seconds():.0f} seconds"])
+
+
+def read_newest_lags(lake: Lake, *, now: datetime, window: timedelta) -> pl.DataFrame:
+    """Return the same of every source that landed in a window, each judged by its newest batch.
+
+    A skew thus stands until that source lands without it, whatever runs of others say.
+    """
+    return lake.read(_NEWEST, [now - window])

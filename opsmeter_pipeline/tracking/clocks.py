@@ -7,11 +7,12 @@ clock is read here: what is compared stands in `lags`. See docs/clocks.md for th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import polars as pl
 
+from opsmeter_pipeline.model.condition import WARNING, Condition, Key
 from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 
 
@@ -42,6 +43,8 @@ class ClockLimits:
 
 
 CLOCK_LIMITS = ClockLimits()
+CLOCK_SKEW = "clock_skew"
+"""The rule of the alert, as the check is named."""
 CLOCKS: Mapping[str, str] = MappingProxyType(
     {
         "sender": "sender_lag_minutes",
@@ -100,6 +103,31 @@ def judge_clock_skew(lags: pl.DataFrame, limits: ClockLimits = CLOCK_LIMITS) -> 
         },
         culprits=culprits,
     )
+
+
+def find_skew(lags: pl.DataFrame, *, now: datetime) -> list[Condition]:
+    """Return a condition if a producer's newest lines were stamped by a clock that is off.
+
+    Args:
+        lags: as `judge_clock_skew` takes them, of all producers of the last day; `run_lines` is
+            the part of each one's newest batch.
+        now: the present (UTC).
+    """
+    verdict = judge_clock_skew(lags)
+    if verdict.passed:
+        return []
+    return [
+        Condition(
+            Key("producers", CLOCK_SKEW, "24h"),
+            WARNING,
+            since_at=now,
+            value=max(abs(int(str(one["skew_minutes"]))) for one in verdict.culprits),
+            limit=CLOCK_LIMITS.allowed_minutes,
+            unit="minutes",
+            what=verdict.summary,
+            next_step=_QUERY,
+        )
+    ]
 
 
 def _find_ahead(told: pl.DataFrame, limits: ClockLimits) -> pl.DataFrame:
