@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TZ := UTC
 
-.PHONY: help setup demo test faults lint types bench lock up clean
+.PHONY: help setup demo test faults drill lint types bench lock up clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,10 @@ test: setup lint ## everything that must hold; what CI runs
 
 faults: setup ## 200 kills at random moments and other faults, a quarter of an hour
 	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults --dist=load
+
+drill: setup ## every drill with the real daemon, and one that must fail, a quarter of an hour
+	$(BIN)/opsmeter drill all
+	DRILLS=all $(BIN)/python -m pytest tests/pipeline/test_drill.py -n0 -k not_detected
 
 lint: setup types ## style, types and the import rules
 	$(BIN)/ruff check .

@@ -44,8 +44,10 @@ def drill_command(
     chosen = _choose(names)
     if not can_find_processes():
         raise DrillPlaceError
-    # So that a supervisor that stops us stops our processes too, as an interrupt does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A supervisor that stops us stops our processes too; started in the background by a script, we
+    # would inherit an ignored interrupt.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     reports: list[Report] = []
     for name in chosen:
         asked = Asked(OWN_PROCESS, timeout_seconds, keep, partial(_narrate, name))

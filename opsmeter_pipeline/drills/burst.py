@@ -20,11 +20,6 @@ _LARGEST = """
 """
 
 
-def _set_up(scene: Scene) -> None:
-    scene.wait_for_batches(3)
-    scene.shorten_staleness()
-
-
 def _send_burst(scene: Scene) -> str:
     scene.report.injected_at = utc_now()
     for _ in range(BURST_FILES):
@@ -55,7 +50,7 @@ def _read_estimated(scene: Scene, caught_up_at: str | None) -> float | None:
 
 def _examine(scene: Scene) -> list[str]:
     """Write down how batches and the other producer fared; return what was not bounded."""
-    since = scene.report.injected_at or scene.began_at
+    since = scene.report.injected_at or utc_now()
     ((batches, largest),) = scene.ground.lake.read(_LARGEST, [since]).rows()
     lags = {
         producer: watch.read_worst_lag(scene.ground.lake, since=since, producer=producer)
@@ -79,7 +74,7 @@ BURST = Drill(
     title=f"a producer sends {TIMES} times its traffic",
     practises="2. Workers and recent errors",
     expected=("alert:pipeline_stale",),
-    set_up=_set_up,
+    set_up=Scene.shorten_staleness,
     inject=_send_burst,
     mend=_read_estimate,
     examine=_examine,

@@ -13,6 +13,7 @@ from opsmeter_pipeline.drills import watch
 from opsmeter_pipeline.drills.ground import START_SECONDS, Ground
 from opsmeter_pipeline.drills.report import Report
 from opsmeter_pipeline.drills.traffic import Traffic
+from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.producers.demo_day import Payload
 from opsmeter_pipeline.storage.webhook import Webhook
 
@@ -23,6 +24,8 @@ QUICK: Mapping[str, object] = MappingProxyType(
 )
 """What is shorter in every scratch home."""
 _SHORTEST_STALE_SECONDS = 15
+_SLACK = 1.5
+_MEASURED_BATCHES = 3
 
 
 @dataclass
@@ -35,7 +38,6 @@ class Scene:
         webhook: who is told.
         report: what is found, filled in as it goes.
         say: tells a person what is going on.
-        began_at: when traffic began (UTC).
         bad: lines that were landed broken, as they should have been.
     """
 
@@ -44,7 +46,6 @@ class Scene:
     webhook: Webhook
     report: Report
     say: Callable[[str], None]
-    began_at: datetime = field(init=False)
     bad: list[Payload] = field(default_factory=list[Payload])
 
     def configure(self, **settings: object) -> None:
@@ -52,21 +53,24 @@ class Scene:
         self.ground.configure(**settings)
         self.report.settings = {**self.report.settings, **settings}
 
-    def wait_for_batches(self, number: int) -> None:
-        """Wait until so many batches have become visible since traffic began."""
+    def wait_for_batches(self, number: int, *, since: datetime) -> None:
+        """Wait until so many batches have become visible since a moment (UTC)."""
         self.ground.wait(
-            lambda: watch.count_batches(self.ground.lake, since=self.began_at) >= number,
+            lambda: watch.count_batches(self.ground.lake, since=since) >= number,
             f"{number} batches were visible",
             seconds=START_SECONDS,
         )
 
     def shorten_staleness(self) -> None:
-        """Call what waits stale after twice the time that files have taken on this machine.
+        """Call what waits stale a little after the time that files take on this machine.
 
-        A fixed time would be a false alarm on a busy machine, or none on a quick one.
+        A fixed time would be a false alarm on a busy machine, and long on a quick one. It is
+        measured on files that land from now on: the first batch had to wait for its processes.
         """
-        lag = watch.read_worst_lag(self.ground.lake, since=self.began_at) or 0
-        self.configure(stale_seconds=max(_SHORTEST_STALE_SECONDS, round(2 * lag)))
+        since = utc_now()
+        self.wait_for_batches(_MEASURED_BATCHES, since=since)
+        lag = watch.read_worst_lag(self.ground.lake, since=since) or 0
+        self.configure(stale_seconds=max(_SHORTEST_STALE_SECONDS, round(_SLACK * lag)))
 
 
 def do_nothing(scene: Scene) -> None:

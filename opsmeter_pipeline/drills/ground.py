@@ -14,8 +14,8 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -29,7 +29,7 @@ from opsmeter_pipeline.views import VIEWS
 
 START_SECONDS = 180.0
 """How long processes may take to start on a busy machine; no drill measures it."""
-_STOP_SECONDS = 30.0
+_WATCH_SECONDS = 0.05
 _POLL_SECONDS = 0.5
 _PROC = Path("/proc")
 _LOG = "up.log"
@@ -69,11 +69,12 @@ class Ground:
 
     def __exit__(self, *_: object) -> None:
         """Stop what runs on it, and remove it unless it is to be kept."""
-        if self._instance:
-            self._instance.dispose()
-        self.stop()
-        if not self._keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with _uninterrupted():  # a second interrupt must not leave anything behind
+            if self._instance:
+                self._instance.dispose()
+            self.kill_all()
+            if not self._keep:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -120,25 +121,18 @@ class Ground:
             )  # fmt: skip
         self.wait(self._answers, "the page answered", seconds=START_SECONDS)
 
-    def stop(self) -> None:
-        """Stop `opsmeter up` as a person does, and kill what is left of the home's processes."""
-        if self._up and self._up.poll() is None:
-            self._up.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._up.wait(_STOP_SECONDS)
-        self.kill_all()
-
     def kill_all(self) -> int:
-        """SIGKILL every process of the home at once; return how many there were."""
-        pids = self.find_processes()
-        for pid in pids:
-            kill(pid)
-        if self._up and self._up.poll() is None:
-            self._up.kill()
-        if self._up:
-            self._up.wait()
+        """SIGKILL every process of the home, also those that they start meanwhile; count them."""
+        killed: set[int] = set()
+        while pids := self.find_processes():
+            killed.update(pids)
+            for pid in pids:
+                kill(pid)
+            if self._up:
+                self._up.wait()
+            time.sleep(_WATCH_SECONDS)
         self._up = None
-        return len(pids)
+        return len(killed)
 
     def find_processes(self) -> list[int]:
         """Return the processes that have this home in their environment, as `/proc` tells."""
@@ -182,6 +176,17 @@ def kill(pid: int) -> None:
     """SIGKILL a process; nothing if it is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Take no notice of an interrupt or a termination until the block ends."""
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def can_find_processes() -> bool:

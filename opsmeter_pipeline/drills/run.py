@@ -9,7 +9,7 @@ from opsmeter_pipeline.alerts import Incident
 from opsmeter_pipeline.drills import watch
 from opsmeter_pipeline.drills.drill import ALERTING_SECONDS, QUICK, Drill, Scene
 from opsmeter_pipeline.drills.ground import Ground
-from opsmeter_pipeline.drills.report import Report
+from opsmeter_pipeline.drills.report import Report, Sighting
 from opsmeter_pipeline.drills.traffic import CHECKOUT, SUPPORT, Traffic
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.drill_errors import DrillProcessError, DrillStuckError
@@ -70,10 +70,10 @@ def _run(drill: Drill, scene: Scene) -> None:
     drill.prepare(scene)
     scene.ground.start()
     scene.say("traffic flows")
-    scene.began_at = utc_now()
+    began_at = utc_now()
     for producer in (CHECKOUT, SUPPORT):
         scene.traffic.start(producer)
-    scene.wait_for_batches(1)
+    scene.wait_for_batches(1, since=began_at)
     drill.set_up(scene)
     _wait_for_calm(scene)
     _inject(drill, scene)
@@ -112,7 +112,7 @@ def _wait_for_sightings(drill: Drill, scene: Scene) -> list[Incident]:
     report, ground = scene.report, scene.ground
     since = report.injected_at or utc_now()
     deadline = time.monotonic() + report.timeout_seconds
-    seen = {}
+    seen: dict[tuple[str, str], Sighting] = {}
     incidents: list[Incident] = []
     while time.monotonic() < deadline:
         drill.look(scene)

@@ -17,6 +17,8 @@ from opsmeter_pipeline.producers.landed_files import land_file
 
 CHECKOUT, SUPPORT = "checkout", "support"
 """The producers; each writes into a folder of its own and so is a source of its own."""
+PREFIX = "drill_"
+"""How each request id of theirs begins."""
 EVERY_SECONDS = 2.0
 LINES_A_FILE = 10
 """Usual traffic of a producer: 5 lines a second."""
@@ -41,10 +43,15 @@ class Traffic:
         self.written: Counter[str] = Counter()
         self.requests: set[str] = set()
 
+    @property
+    def pattern(self) -> str:
+        """A regular expression that each file of theirs matches, and no other."""
+        return f"^({CHECKOUT}|{SUPPORT})/"
+
     def make(self, number: int, *, at: datetime, producer: str = CHECKOUT) -> list[Payload]:
         """Return so many new lines that keep the contract."""
         with self._lock:
-            ids = [f"drill_{next(self._numbers):07}" for _ in range(number)]
+            ids = [f"{PREFIX}{next(self._numbers):07}" for _ in range(number)]
         return [build_line(one, at=at, endpoint=f"{producer}.summary") for one in ids]
 
     def land(

@@ -13,7 +13,7 @@ import polars as pl
 from opsmeter_pipeline.alerts import Incident
 from opsmeter_pipeline.alerts.incident import RESOLVED
 from opsmeter_pipeline.drills.report import Counts, Sighting, Timeline, Told
-from opsmeter_pipeline.drills.traffic import Traffic
+from opsmeter_pipeline.drills.traffic import PREFIX, Traffic
 from opsmeter_pipeline.model.tables import TRACKING_HOURLY
 from opsmeter_pipeline.storage.incidents import read_newest, read_timeline
 from opsmeter_pipeline.storage.lake import Lake
@@ -119,13 +119,13 @@ def has_taken_all(lake: Lake, traffic: Traffic) -> bool:
 
 
 def count_lines(lake: Lake, traffic: Traffic) -> Counts:
-    """Return what became of every line that was written."""
-    ledger = lake.read(_LEDGER)
+    """Return what became of every line that was written; others may land beside, as probes do."""
+    ledger = lake.read(_LEDGER).filter(pl.col("file").str.contains(traffic.pattern))
     sums = ("accepted", "duplicates", "quarantined", "blank")
     placed = {row["file"]: sum(row[name] for name in sums) for row in ledger.to_dicts()}
     gaps = [number - placed.get(file, 0) for file, number in traffic.written.items()]
     foreign = sum(number for file, number in placed.items() if file not in traffic.written)
-    events = lake.read(_EVENTS)
+    events = lake.read(_EVENTS).filter(pl.col("id").str.starts_with(PREFIX))
     known = events.filter(pl.col("id").is_in([*traffic.requests]))
     return Counts(
         files=len(traffic.written),

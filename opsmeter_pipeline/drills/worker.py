@@ -68,9 +68,13 @@ def _stop_unpublished(scene: Scene, run_id: str, pid: int) -> bool:
 
 
 def _look_from_cron(scene: Scene) -> None:
-    """Do what docs/alerts.md tells cron to do, because the daemon itself may be dead."""
-    scene.ground.run("alerts", "check")
-    time.sleep(_CRON_SECONDS)
+    """Do what docs/alerts.md tells cron to do, once the dead-man service has called.
+
+    Not before: that look calls the heartbeat too.
+    """
+    if any(one.kind == "heartbeat" for one in scene.report.sightings):
+        scene.ground.run("alerts", "check")
+        time.sleep(_CRON_SECONDS)
 
 
 def _wait_for_retry(scene: Scene) -> str:
@@ -81,11 +85,6 @@ def _wait_for_retry(scene: Scene) -> str:
 def _start_again(scene: Scene) -> str:
     scene.ground.start()
     return "`opsmeter up` was run again, as a person or a supervisor does"
-
-
-def _set_up_staleness(scene: Scene) -> None:
-    scene.wait_for_batches(3)
-    scene.shorten_staleness()
 
 
 WORKER = Drill(
@@ -102,7 +101,7 @@ DAEMON = Drill(
     title="daemon and worker are killed at once, and started again",
     practises="2. Workers and recent errors",
     expected=("heartbeat:silent", "alert:pipeline_stale"),
-    set_up=_set_up_staleness,
+    set_up=Scene.shorten_staleness,
     inject=_kill_everything,
     look=_look_from_cron,
     mend=_start_again,

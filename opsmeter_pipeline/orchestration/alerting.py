@@ -61,6 +61,8 @@ _SENDING = timedelta(seconds=20)
 _GAP = timedelta(seconds=90)
 """A longer gap between two looks of the sensor means that nothing was running."""
 _LONGEST_ERROR = 200
+_LOOKS_A_BATCH = 3
+"""For how many intervals of the sensor a batch is new, so that a tick that is late sees it too."""
 _FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
 
 
@@ -205,7 +207,10 @@ def look_at_probes(moment: Moment) -> list[Condition]:
 
 def look_at_clocks(moment: Moment) -> list[Condition]:
     """Whether a producer's clock is off."""
-    lags = read_newest_lags(moment.home.lake, now=moment.now, window=CLOCK_LIMITS.window)
+    fresh = _LOOKS_A_BATCH * timedelta(seconds=moment.home.settings.alerting_seconds)
+    lags = read_newest_lags(
+        moment.home.lake, now=moment.now, window=CLOCK_LIMITS.window, fresh=fresh
+    )
     return find_skew(lags, now=moment.now)
 
 

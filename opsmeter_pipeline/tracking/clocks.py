@@ -110,7 +110,7 @@ def find_skew(lags: pl.DataFrame, *, now: datetime) -> list[Condition]:
 
     Args:
         lags: as `judge_clock_skew` takes them, of all producers of the last day; `run_lines` is
-            the part of each one's newest batch.
+            the part of each one's newest lines.
         now: the present (UTC).
     """
     verdict = judge_clock_skew(lags)

@@ -10,7 +10,7 @@ import pytest
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.tables import CLOCKS_HOURLY, REFUSED
 from opsmeter_pipeline.model.verdict import Verdict
-from opsmeter_pipeline.tracking.clocks import ZONE_OFFSETS, judge_clock_skew
+from opsmeter_pipeline.tracking.clocks import ZONE_OFFSETS, find_skew, judge_clock_skew
 from opsmeter_pipeline.tracking.lags import build_clocks, count_lags, count_leads, to_lag_minutes
 from tests.scenario import NOW, at, event, events_of, judge, line, slice_of
 
@@ -151,6 +151,15 @@ def test_a_thousandth_of_the_runs_lines_must_be_ahead() -> None:
 def test_a_clock_that_was_mended_is_named_no_more() -> None:
     assert not _judge(_row(1, -60, run_lines=1), _row()).passed
     assert _judge(_row(1, -60), _row()).passed
+
+
+def test_a_skew_is_a_condition_that_names_its_minutes_and_clocks_that_agree_are_none() -> None:
+    lags = pl.DataFrame([_row(), _row(lag=-60, lines=30)], schema=LAGS)
+    (found,) = find_skew(lags, now=NOW)
+    assert (*found.key, found.severity) == ("producers", "clock_skew", "24h", "warning")
+    assert (found.value, found.limit, found.unit) == (60, 5, "minutes")
+    assert "sender of shop/* by +60 minutes" in found.what
+    assert find_skew(pl.DataFrame([_row()], schema=LAGS), now=NOW) == []
 
 
 @pytest.mark.parametrize("offset", [330, 345, 630])

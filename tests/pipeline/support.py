@@ -233,11 +233,11 @@ def opsmeter(*arguments: str, home: Path | None = None, **environment: str) -> s
 
 
 def run_opsmeter(
-    *arguments: str, home: Path | None = None, **environment: str
+    *arguments: str, home: Path | None = None, seconds: float = 120, **environment: str
 ) -> tuple[int, str, str]:
     """Run `opsmeter` to its end; return exit code, standard output and standard error."""
     process = opsmeter(*arguments, home=home, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
 
@@ -248,6 +248,20 @@ def clean_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("OPSMETER_", "DAGSTER_"))
     } | {"COLUMNS": "200", "TZ": "UTC"}
+
+
+def processes_of(folder: Path) -> list[tuple[int, str]]:
+    """Return id and command of all processes that have this home in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"OPSMETER_HOME={folder}\0".encode() in (process / "environ").read_bytes():
+                found.append(
+                    (int(process.name), (process / "cmdline").read_text().replace("\0", " "))
+                )
+        except OSError:
+            continue
+    return found
 
 
 def hours(number: float) -> timedelta:

@@ -74,6 +74,15 @@ def test_a_stopped_pipeline_is_told_at_once_and_called_back_when_it_has_taken_al
     assert (code, "There is no incident 'inc_none'" in err) == (2, True)
 
 
+def test_how_often_the_sensor_looks_is_a_setting_that_is_read_when_dagster_loads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = defs.get_repository_def().get_sensor_def("alerting")
+    assert loaded.minimum_interval_seconds == 30
+    monkeypatch.setenv("OPSMETER_ALERTING_SECONDS", "5")
+    assert loaded.minimum_interval_seconds == 5
+
+
 def test_a_failed_run_and_a_bad_check_are_wrong_until_a_later_run_is_good(
     kept: PipelineHome,
 ) -> None:

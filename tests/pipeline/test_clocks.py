@@ -8,7 +8,7 @@ import pytest
 
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.tables import CLOCKS_HOURLY, INGEST_BATCHES
-from opsmeter_pipeline.storage.clocks import read_lags
+from opsmeter_pipeline.storage.clocks import read_lags, read_newest_lags
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.tracking.clocks import CLOCK_LIMITS, judge_clock_skew
 from tests.pipeline.support import NOON, hours
@@ -68,3 +68,15 @@ def test_a_run_that_took_nothing_reads_nothing(lake: Lake) -> None:
     lags = read_lags(lake, "no-such-run", window=CLOCK_LIMITS.window)
     assert lags.is_empty()
     assert judge_clock_skew(lags).passed
+
+
+def _newest(lake: Lake, fresh: float) -> dict[str, int]:
+    lags = read_newest_lags(lake, now=NOON, window=CLOCK_LIMITS.window, fresh=hours(fresh))
+    summed = lags.group_by("source").agg(pl.col("run_lines").sum())
+    return dict(summed.iter_rows())
+
+
+def test_every_source_is_judged_by_its_newest_batch_and_all_that_are_fresh(lake: Lake) -> None:
+    assert _newest(lake, 0) == {"utah-*": 10, "other-*": 10}
+    assert _newest(lake, 1) == {"utah-*": 20, "other-*": 10}  # at one hour ago it is none
+    assert _newest(lake, 1.5) == {"utah-*": 40, "other-*": 20}

@@ -1,5 +1,6 @@
 """Ticks of the landing sensor: when it asks for a run, for which day, and why not."""
 
+import os
 from collections.abc import Iterator
 from datetime import date
 
@@ -8,7 +9,7 @@ import pytest
 
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.orchestration.instance import write_instance_files
+from opsmeter_pipeline.orchestration.instance import find_worker, write_instance_files
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.orchestration.sensors import BACKLOG_TAG, landing_sensor
 from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload
@@ -162,6 +163,40 @@ def test_after_a_failed_run_the_landing_rests_for_a_minute(home: PipelineHome) -
     home.instance.report_run_failed(run)
     skipped = _tick(home)
     assert skipped in {f"The last run failed; trying again in {n} s." for n in range(50, 61)}
+
+
+def test_how_long_it_rests_is_a_setting(home: PipelineHome, monkeypatch) -> None:
+    monkeypatch.setenv("OPSMETER_RETRY_SECONDS", "7")
+    home.land("a.jsonl", ONE)
+    run = _record_run(home, dg.DagsterRunStatus.STARTED)
+    home.instance.report_run_failed(run)
+    assert _tick(home) in {f"The last run failed; trying again in {n} s." for n in range(8)}
+
+
+def test_a_run_is_tagged_with_its_process_and_one_whose_process_is_gone_holds_nothing_up(
+    home: PipelineHome,
+) -> None:
+    """Killed together with the code server that watched it, it would be under way for ever."""
+    home.land("tagged.jsonl", ONE)
+    (request,) = _tick(home)
+    done = home.run(date.fromisoformat(request.partition_key), config=request.run_config)
+    run = home.instance.get_run_by_id(done.run_id)
+    assert find_worker(run) == os.getpid()
+    host, pid, started = run.tags["opsmeter/process"].split(":")
+    home.land("next.jsonl", ONE)
+    gone = 2**22 + 1  # above what Linux gives
+    for owner, is_dead in (
+        (f"{host}:{pid}:{started}", False),
+        (f"elsewhere:{gone}:1", False),  # nobody here can tell
+        (f"{host}:{gone}:1", True),
+        (f"{host}:{pid}:1", True),  # after a restart, another process has the same id
+    ):
+        run = _record_run(home, dg.DagsterRunStatus.STARTED)
+        home.instance.add_run_tags(run.run_id, {"opsmeter/process": owner})
+        assert isinstance(_tick(home), list) is is_dead, owner
+        status = home.instance.get_run_by_id(run.run_id).status
+        assert (status == dg.DagsterRunStatus.FAILURE) is is_dead, owner
+        home.instance.delete_run(run.run_id)
 
 
 def test_an_unfinished_last_line_asks_for_no_run(home: PipelineHome) -> None:

@@ -24,6 +24,7 @@ from tests.pipeline.support import (
     jsonl,
     opsmeter,
     payload,
+    processes_of,
     run_opsmeter,
     without_clocks,
 )
@@ -111,11 +112,11 @@ def test_the_page_beside_it_shows_what_was_taken(up: Running) -> None:
 
 def test_a_page_that_ends_is_started_again(up: Running) -> None:
     (page,) = [
-        pid for pid, command in _processes_of(up.home.folder) if "main() dashboard" in command
+        pid for pid, command in processes_of(up.home.folder) if "main() dashboard" in command
     ]
     os.kill(page, signal.SIGKILL)
     _wait_for(lambda: _is_alive(up), seconds=30)
-    assert page not in dict(_processes_of(up.home.folder))
+    assert page not in dict(processes_of(up.home.folder))
 
 
 def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running) -> None:
@@ -184,7 +185,7 @@ def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> 
     for port in (up.port, up.page_port):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
-    assert _processes_of(up.home.folder) == []
+    assert processes_of(up.home.folder) == []
 
 
 def test_no_raw_identifier_is_in_any_byte_that_it_kept(up: Running) -> None:
@@ -227,17 +228,3 @@ def _is_alive(running: Running) -> bool:
         return running.see("/readyz")["ready"]
     except OSError:
         return False
-
-
-def _processes_of(folder: Path) -> list[tuple[int, str]]:
-    """Return id and command of all processes that have this home in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"OPSMETER_HOME={folder}\0".encode() in (process / "environ").read_bytes():
-                found.append(
-                    (int(process.name), (process / "cmdline").read_text().replace("\0", " "))
-                )
-        except OSError:
-            continue
-    return found
