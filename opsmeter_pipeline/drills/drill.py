@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from opsmeter_pipeline.drills import watch
-from opsmeter_pipeline.drills.ground import START_SECONDS, Ground
+from opsmeter_pipeline.drills.ground import Ground
 from opsmeter_pipeline.drills.report import Report
 from opsmeter_pipeline.drills.traffic import Traffic
 from opsmeter_pipeline.model.clock import utc_now
@@ -58,7 +58,7 @@ class Scene:
         self.ground.wait(
             lambda: watch.count_batches(self.ground.lake, since=since) >= number,
             f"{number} batches were visible",
-            seconds=START_SECONDS,
+            seconds=self.ground.patience,
         )
 
     def shorten_staleness(self) -> None:

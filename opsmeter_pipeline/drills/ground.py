@@ -27,8 +27,8 @@ from opsmeter_pipeline.settings import TOML_FILE, Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.views import VIEWS
 
-START_SECONDS = 180.0
-"""How long processes may take to start on a busy machine; no drill measures it."""
+PATIENCE_SECONDS = 180.0
+"""How long processes may take to start, at least; no drill measures it."""
 _WATCH_SECONDS = 0.05
 _POLL_SECONDS = 0.5
 _PROC = Path("/proc")
@@ -43,15 +43,22 @@ class Ground:
     Args:
         command: how `opsmeter` is called.
         keep: whether the folder stays when all is over.
+        patience: how many seconds processes may take to start, and commands to end.
         settings: what its `opsmeter.toml` says.
     """
 
     def __init__(
-        self, command: Sequence[str], *, keep: bool, settings: Mapping[str, object]
+        self,
+        command: Sequence[str],
+        *,
+        keep: bool,
+        settings: Mapping[str, object],
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """Make the folder; nothing runs yet."""
         self._command = [*command]
         self._keep = keep
+        self.patience = max(patience, PATIENCE_SECONDS)
         self._up: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="opsmeter-drill-"))
         self.home = self.folder / ".opsmeter"
@@ -119,7 +126,7 @@ class Ground:
                 [*self._command, "up"], cwd=self.folder, env=self._environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self.wait(self._answers, "the page answered", seconds=START_SECONDS)
+        self.wait(self._answers, "the page answered", seconds=self.patience)
 
     def kill_all(self) -> int:
         """SIGKILL every process of the home, also those that they start meanwhile; count them."""

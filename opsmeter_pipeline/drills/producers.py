@@ -77,7 +77,7 @@ def _mend_deploy(scene: Scene) -> str:
     scene.ground.wait(
         lambda: lake.read("SELECT count(*) > 0 FROM events WHERE external_request_id = ?",
                           [scene.bad[0]["externalRequestId"]]).item(),
-        "lines that were landed again were events", seconds=scene.report.timeout_seconds,
+        "lines that were landed again were events", seconds=scene.ground.patience,
     )  # fmt: skip
     _, told = scene.ground.run("replay", "--rule", "raw_identifier")
     scene.traffic.requests |= {one["externalRequestId"] for one in scene.bad}

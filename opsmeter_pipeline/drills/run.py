@@ -62,7 +62,9 @@ def run_drill(drill: Drill, asked: Asked) -> Report:
 
 def _open(settings: dict[str, object], webhook: Webhook, asked: Asked) -> Ground:
     told = {"alert_urls": [webhook.url], "heartbeat_url": webhook.heartbeat_url}
-    return Ground(asked.command, keep=asked.keep, settings=settings | told)
+    return Ground(
+        asked.command, keep=asked.keep, settings=settings | told, patience=asked.timeout_seconds
+    )
 
 
 def _run(drill: Drill, scene: Scene) -> None:
@@ -90,12 +92,10 @@ def _run(drill: Drill, scene: Scene) -> None:
 
 def _wait_for_calm(scene: Scene) -> None:
     """Wait until nothing is wrong: what is seen later comes from the injection."""
-    lake = scene.ground.lake
-    seconds = scene.report.timeout_seconds
     scene.ground.wait(
-        lambda: bool(scene.webhook.beats) and not read_current(lake),
+        lambda: bool(scene.webhook.beats) and not read_current(scene.ground.lake),
         "nothing was wrong before the injection",
-        seconds=max(seconds, 60),
+        seconds=scene.ground.patience,
     )
 
 
@@ -156,7 +156,7 @@ def _count(drill: Drill, scene: Scene, incidents: Sequence[Incident]) -> None:
     ground.wait(
         lambda: watch.has_taken_all(ground.lake, scene.traffic),
         "all that was landed was taken",
-        seconds=report.timeout_seconds,
+        seconds=ground.patience,
     )
     report.counts = watch.count_lines(ground.lake, scene.traffic)
     report.failures += drill.examine(scene)

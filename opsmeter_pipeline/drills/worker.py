@@ -7,7 +7,7 @@ import time
 import dagster as dg
 
 from opsmeter_pipeline.drills.drill import Drill, Scene
-from opsmeter_pipeline.drills.ground import START_SECONDS, kill
+from opsmeter_pipeline.drills.ground import kill
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.drill_errors import DrillStuckError
 from opsmeter_pipeline.orchestration.instance import find_worker
@@ -46,14 +46,14 @@ def _stop_mid_run(scene: Scene) -> tuple[str, int]:
     Raises:
         DrillStuckError: no run was met there.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + scene.ground.patience
     while time.monotonic() < deadline:
         for run in scene.ground.instance.get_runs(_AT_WORK):
             pid, staged = find_worker(run), scene.ground.paths.staging / run.run_id
             if pid and any(staged.rglob("*.parquet")) and _stop_unpublished(scene, run.run_id, pid):
                 return run.run_id, pid
         time.sleep(_WATCH_SECONDS)
-    raise DrillStuckError(_MET, START_SECONDS)
+    raise DrillStuckError(_MET, scene.ground.patience)
 
 
 def _stop_unpublished(scene: Scene, run_id: str, pid: int) -> bool:

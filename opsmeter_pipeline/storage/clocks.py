@@ -31,7 +31,8 @@ _LAGS = """
 
 _NEWEST = """
     WITH newest AS (
-        SELECT source, max(batch_id) AS newest_id FROM clocks_hourly
+        SELECT source, max_by(batch_id, (taken_at, batch_id)) AS newest_id
+        FROM clocks_hourly JOIN ingest_batches USING (batch_id)
         WHERE landed_hour_at > $1 GROUP BY source
     ), fresh AS (
         SELECT batch_id FROM ingest_batches WHERE coalesce(visible_at, taken_at) > $2
