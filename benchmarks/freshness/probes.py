@@ -4,7 +4,6 @@ import threading
 from typing import Any
 
 from opsmeter_pipeline.orchestration.probing import send_probe
-
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 

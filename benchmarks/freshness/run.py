@@ -64,7 +64,7 @@ def percentiles(values: pl.DataFrame) -> dict[str, float | None]:
     return found
 
 
-def read_stages(lake: Lake) -> list[dict[str, object]]:
+def read_stages(lake: Lake) -> list[dict[str, str | float | None]]:
     """Return how long each stage of the batches took."""
     rows = lake.read(_STAGES)
     return [
