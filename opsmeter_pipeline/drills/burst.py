@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 
 from opsmeter_pipeline.drills import watch
-from opsmeter_pipeline.drills.drill import Drill, Scene
+from opsmeter_pipeline.drills.drill import HUMP_SECONDS, Drill, Scene
 from opsmeter_pipeline.drills.traffic import CHECKOUT, EVERY_SECONDS, LINES_A_FILE, SUPPORT
 from opsmeter_pipeline.model.clock import utc_now
 
@@ -78,5 +78,5 @@ BURST = Drill(
     inject=_send_burst,
     mend=_read_estimate,
     examine=_examine,
-    settings={"batch_bytes": BATCH_BYTES},
+    settings={"batch_bytes": BATCH_BYTES, "alert_cooldown_seconds": HUMP_SECONDS},
 )

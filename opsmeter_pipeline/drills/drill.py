@@ -19,6 +19,8 @@ from opsmeter_pipeline.storage.webhook import Webhook
 
 ALERTING_SECONDS = 5
 COOLDOWN_SECONDS = 5
+HUMP_SECONDS = 15
+"""The cooldown where a backlog is worked off: its age goes up and down with each batch."""
 QUICK: Mapping[str, object] = MappingProxyType(
     {"alerting_seconds": ALERTING_SECONDS, "alert_cooldown_seconds": COOLDOWN_SECONDS}
 )

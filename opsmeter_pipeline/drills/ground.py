@@ -62,6 +62,8 @@ class Ground:
         self._up: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="opsmeter-drill-"))
         self.home = self.folder / ".opsmeter"
+        self._temporary = self.folder / "t"  # short: sockets in it have a path of 107 bytes at most
+        self._temporary.mkdir()
         self.landing = self.home / "landing"
         self.paths = Settings.model_construct(home=self.home)  # reads no source
         self.lake = Lake(self.paths.warehouse)
@@ -94,23 +96,31 @@ class Ground:
         """Set settings of the home; runs, ticks and commands that begin later read them."""
         self.settings |= settings
         text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.settings.items())
-        (self.folder / TOML_FILE).write_text(text)
+        written = self.folder / f"{TOML_FILE}.tmp"
+        written.write_text(text)
+        written.replace(self.folder / TOML_FILE)  # whoever reads meanwhile finds all of it
 
     def run(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """Run a command on the home to its end; return its exit code and what it printed as JSON.
 
         Raises:
             DrillProcessError: it printed none.
+            DrillStuckError: it did not end.
         """
-        done = subprocess.run(  # noqa: S603 - our own command
-            [*self._command, *arguments, "--json"], cwd=self.folder, env=self._environment(),
-            capture_output=True, check=False,
-        )  # fmt: skip
+        called = " ".join(arguments)
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command
+                [*self._command, *arguments, "--json"], cwd=self.folder, env=self._environment(),
+                capture_output=True, check=False, timeout=self.patience,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as exc:
+            until = f"`opsmeter {called}` ended"
+            raise DrillStuckError(until, self.patience) from exc
         try:
             return done.returncode, json.loads(done.stdout)
         except ValueError as exc:
             said = done.stderr.decode(errors="replace").strip()
-            raise DrillProcessError(" ".join(arguments), said) from exc
+            raise DrillProcessError(called, said) from exc
 
     def start(self) -> None:
         """Start `opsmeter up` and wait until its page answers.
@@ -176,7 +186,7 @@ class Ground:
 
     def _environment(self) -> dict[str, str]:
         own = {name: text for name, text in os.environ.items() if not name.startswith(_FOREIGN)}
-        return own | {"OPSMETER_HOME": str(self.home)}
+        return own | {"OPSMETER_HOME": str(self.home), "TMPDIR": str(self._temporary)}
 
 
 def kill(pid: int) -> None:

@@ -4,6 +4,7 @@ A drill collects what a person would get (`drills.watch`) and what its own produ
 (`drills.traffic`); here the two are held against each other. Add a reason to fail in `judge`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -170,6 +171,9 @@ def judge(report: Report) -> list[str]:
     problems += report.failures
     if report.unseen:
         return problems
+    for rule, number in Counter(one.rule for one in report.told).items():
+        if number != 1:
+            problems.append(f"{rule} had {number} incidents instead of one.")
     for one in report.told:
         if one.opened != 1:
             problems.append(f"{one.incident_id} was told {one.opened} times instead of once.")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from opsmeter_pipeline.alerts import Incident
 from opsmeter_pipeline.drills import watch
 from opsmeter_pipeline.drills.drill import ALERTING_SECONDS, QUICK, Drill, Scene
 from opsmeter_pipeline.drills.ground import Ground
@@ -79,7 +78,7 @@ def _run(drill: Drill, scene: Scene) -> None:
     drill.set_up(scene)
     _wait_for_calm(scene)
     _inject(drill, scene)
-    incidents = _wait_for_sightings(drill, scene)
+    _wait_for_sightings(drill, scene)
     if scene.report.unseen:
         return
     scene.report.mended = drill.mend(scene)
@@ -87,7 +86,7 @@ def _run(drill: Drill, scene: Scene) -> None:
     try:
         _wait_for_end(drill, scene)
     finally:
-        _count(drill, scene, incidents)
+        _count(drill, scene)
 
 
 def _wait_for_calm(scene: Scene) -> None:
@@ -107,13 +106,12 @@ def _inject(drill: Drill, scene: Scene) -> None:
     scene.say(f"injected: {scene.report.injected}")
 
 
-def _wait_for_sightings(drill: Drill, scene: Scene) -> list[Incident]:
-    """Wait until all that must see it has, and people were told; return the incidents."""
+def _wait_for_sightings(drill: Drill, scene: Scene) -> None:
+    """Wait until all that must see it has, and people were told."""
     report, ground = scene.report, scene.ground
     since = report.injected_at or utc_now()
     deadline = time.monotonic() + report.timeout_seconds
     seen: dict[tuple[str, str], Sighting] = {}
-    incidents: list[Incident] = []
     while time.monotonic() < deadline:
         drill.look(scene)
         incidents = watch.read_incidents(ground.lake, since=since, rules=drill.rules)
@@ -131,7 +129,6 @@ def _wait_for_sightings(drill: Drill, scene: Scene) -> list[Incident]:
         if not report.unseen and all(one.opened for one in report.told):
             break
         time.sleep(_POLL_SECONDS)
-    return incidents
 
 
 def _wait_for_end(drill: Drill, scene: Scene) -> None:
@@ -149,7 +146,7 @@ def _wait_for_end(drill: Drill, scene: Scene) -> None:
     scene.say(f"recovered after {report.after(report.recovered_at)} s")
 
 
-def _count(drill: Drill, scene: Scene, incidents: Sequence[Incident]) -> None:
+def _count(drill: Drill, scene: Scene) -> None:
     """Stop the producers, let the home take the rest, and count what became of every line."""
     report, ground = scene.report, scene.ground
     scene.traffic.stop()
@@ -161,7 +158,6 @@ def _count(drill: Drill, scene: Scene, incidents: Sequence[Incident]) -> None:
     report.counts = watch.count_lines(ground.lake, scene.traffic)
     report.failures += drill.examine(scene)
     since = report.injected_at or utc_now()
-    rules = {*drill.rules, *(one.rule for one in incidents)}
-    known = watch.read_incidents(ground.lake, since=since, rules=rules)
+    known = watch.read_incidents(ground.lake, since=since, rules=drill.rules)
     report.told = watch.read_told(scene.webhook, known)
     report.incidents = watch.read_timelines(ground.lake, known)

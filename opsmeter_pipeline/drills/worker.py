@@ -6,7 +6,7 @@ import time
 
 import dagster as dg
 
-from opsmeter_pipeline.drills.drill import Drill, Scene
+from opsmeter_pipeline.drills.drill import HUMP_SECONDS, Drill, Scene
 from opsmeter_pipeline.drills.ground import kill
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.drill_errors import DrillStuckError
@@ -102,6 +102,7 @@ DAEMON = Drill(
     practises="2. Workers and recent errors",
     expected=("heartbeat:silent", "alert:pipeline_stale"),
     set_up=Scene.shorten_staleness,
+    settings={"alert_cooldown_seconds": HUMP_SECONDS},
     inject=_kill_everything,
     look=_look_from_cron,
     mend=_start_again,

@@ -51,6 +51,10 @@ def test_a_drill_passes_if_all_was_seen_told_once_over_and_counted() -> None:
         ({"told": [replace(TOLD, opened=2)]}, "inc_1 was told 2 times instead of once."),
         ({"told": [replace(TOLD, resolved=0)]}, "The end of inc_1 was told 0 times."),
         ({"told": [replace(TOLD, resolved=2)]}, "The end of inc_1 was told 2 times."),
+        (
+            {"told": [TOLD, replace(TOLD, incident_id="inc_2")]},
+            "run_failed had 2 incidents instead of one.",
+        ),
         ({"recovered_at": None}, "Not recovered within 300 s."),
         ({"counts": None}, "Lines were not counted, so nobody knows that none was lost."),
         ({"counts": replace(COUNTS, missing=1)}, "1 lines are nowhere, 0 requests no event."),
