@@ -18,8 +18,8 @@ from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.survey import survey_landing
 
 TICK_SECONDS = 5
-PROBING_SECONDS = 30
-"""How long a tick looks for young probes; below Dagster's limit of 60 s."""
+PROBING_SECONDS = 45
+"""How long a tick looks for young probes; with a last answer it stays below Dagster's 60 s."""
 BACKLOG_TAG = "opsmeter/backlog"
 
 

@@ -16,8 +16,8 @@ from opsmeter_pipeline.model.probe import PROBE_DATA_MODE, PROBE_ENDPOINT, PROBE
 from opsmeter_pipeline.settings import Settings
 
 _ALIVE_SECONDS = 2.0
-_ANSWER_SECONDS = 12.0
-"""A little longer than the page itself gives an answer."""
+_ANSWER_SECONDS = 8.0
+"""How long an answer may take: a sensor waits for it in a tick of 60 s at most."""
 _MOST = 1000
 """As many rows as the page tells at once: probes of three days and more."""
 _LONGEST_ERROR = 200
