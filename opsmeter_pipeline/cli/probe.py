@@ -22,7 +22,7 @@ from opsmeter_pipeline.orchestration import records
 from opsmeter_pipeline.orchestration.instance import open_kept_instance
 from opsmeter_pipeline.orchestration.probing import PAUSE_SECONDS, look_back, send_probe
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.probe import LANDING, LOST, NEXT_STEPS, PAGE, SENT, VISIBLE, Probe
+from opsmeter_pipeline.probe import LOST, NEXT_STEPS, PAGE, SENT, VISIBLE, Probe
 from opsmeter_pipeline.settings import Settings, load_settings, read_claim
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
@@ -53,10 +53,10 @@ def probe_command(timeout: str, *, home: Path | None, landing: str | None, as_js
     if not Lake(settings.warehouse).exists:
         raise WarehouseMissingError(settings.home)
     lake = HomeResource(home=str(settings.home), landing=settings.landing_root).lake
-    probe = send_probe(lake, settings, limit=limit)
+    probe, landed_at = send_probe(lake, settings, limit=limit), utc_now()
     missing = [*_find_missing(settings)]
     _say_sent(probe, missing)
-    error = _wait(lake, settings, probe) if probe.state == SENT else None
+    error = _wait(lake, settings, probe, landed_at) if probe.state == SENT else None
     row = read_probe(lake, probe.probe_id)
     told = _tell(row, missing=missing, page_error=error)
     if as_json:
@@ -84,21 +84,20 @@ def _find_missing(settings: Settings) -> Iterator[str]:
         yield "No daemon takes what lands. Start it: opsmeter up; or take it once: opsmeter run"
 
 
-def _wait(lake: Lake, settings: Settings, probe: Probe) -> str | None:
+def _wait(lake: Lake, settings: Settings, probe: Probe, landed_at: datetime) -> str | None:
     """Look until the probe is seen or lost, and say what it reaches; return the page's last error.
 
     The sensor of a daemon may see it first; either notes the same row.
     """
     landing = Landing(settings.landing_root)
     said: set[str] = set()
+    _say("landed", landed_at, probe, said)
     left = _TIMES_TRIES
     while True:
         look = look_back(lake, settings)
-        if trace_probe(lake, landing, probe).stuck_at == LANDING:
-            _say("landed", utc_now(), probe, said)
-        row = read_probe(lake, probe.probe_id)
+        row, trace = read_probe(lake, probe.probe_id), trace_probe(lake, landing, probe)
         for stage, column in _STAGES.items():
-            if isinstance(at := row[column], datetime):
+            if isinstance(at := row[column] or getattr(trace, column, None), datetime):
                 _say(stage, at, probe, said)
         left -= row["state"] == VISIBLE
         if row["published_at"] or row["state"] == LOST or not left:

@@ -70,6 +70,11 @@ class Landing:
         """
         return [one for one in self._list_shown() if one.file.endswith(MANIFEST_SUFFIX)]
 
+    def holds(self, file: str) -> bool:
+        """Return whether a file is there now, without listing the others."""
+        self._fs.invalidate_cache()
+        return self._fs.isfile(f"{self._base}/{file}")
+
     def whole_lines_end(self, candidate: Candidate, *, limit_bytes: int, is_settled: bool) -> int:
         """Return the byte after the last whole line to take of a candidate.
 

@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from opsmeter_pipeline.model.errors import LandingMissingError
 from opsmeter_pipeline.model.probe_errors import TickTakenError
 from opsmeter_pipeline.probe import (
     IDENTITY,
@@ -181,7 +180,9 @@ def trace_probe(lake: Lake, landing: Landing, probe: Probe) -> Trace:
             return _trace_batch(con, probe, row)
         for (finding,) in fetch(con, _FINDING, [probe.file]).iter_rows():
             return Trace(REFUSED, finding)
-    return _trace_file(landing, probe.file)
+    if landing.holds(probe.file):
+        return Trace(LANDING, "its file waits and no batch has taken it")
+    return Trace(SENDING, "its file is not in the landing")
 
 
 def _trace_batch(con: duckdb.DuckDBPyConnection, probe: Probe, row: dict[str, Any]) -> Trace:
@@ -192,16 +193,6 @@ def _trace_batch(con: duckdb.DuckDBPyConnection, probe: Probe, row: dict[str, An
     if row["duplicates"]:
         return Trace(IDENTITY, f"batch {row['batch_id']} counted it as a duplicate", *times)
     return Trace(PAGE, f"batch {row['batch_id']} holds it", *times)
-
-
-def _trace_file(landing: Landing, file: str) -> Trace:
-    try:
-        is_there = any(one.file == file for one in landing.list_files())
-    except LandingMissingError as exc:
-        return Trace(SENDING, str(exc))
-    if is_there:
-        return Trace(LANDING, "its file waits and no batch has taken it")
-    return Trace(SENDING, "its file is not in the landing")
 
 
 def _read(lake: Lake, sql: str, parameter: object) -> list[Probe]:

@@ -283,9 +283,8 @@ def judge_freshness_of(home: PipelineHome) -> datetime | None:
 
 
 def test_alerts_tell_of_lost_probes_and_of_a_schedule_that_sends_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = PipelineHome(tmp_path / "home", dg.DagsterInstance.ephemeral())
     with open_instance(home.settings) as instance:
         moment = Moment(home.resource, instance, utc_now(), by="check")
         look = EVALUATORS["probe_lost"]
@@ -313,8 +312,9 @@ def test_alerts_tell_of_lost_probes_and_of_a_schedule_that_sends_none(
         assert list(look(silent)) == []
 
 
-def test_days_are_summed_as_by_hand_and_a_day_without_probes_is_unknown(tmp_path: Path) -> None:
-    home = PipelineHome(tmp_path / "home", dg.DagsterInstance.ephemeral())
+def test_days_are_summed_as_by_hand_and_a_day_without_probes_is_unknown(
+    home: PipelineHome, tmp_path: Path
+) -> None:
     lake = home.resource.lake
     seen = [(float(lag), NOON, NOON + timedelta(seconds=lag), "visible") for lag in range(1, 41)]
     rows = [
