@@ -19,6 +19,7 @@ from typing import Final
 
 import polars as pl
 
+from opsmeter_pipeline.freshness.counts import count_arrivals
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.objective import Slo
 from opsmeter_pipeline.model.tables import (
@@ -98,12 +99,15 @@ def _stage(lake: Lake, folder: Path, batch_id: str) -> Publication:
     for table, frame in staged.items():
         paths[table] = [folder / f"{table.name}.parquet"]
         _complete(frame, table).write_parquet(paths[table][0])
+    arrivals = folder / "arrivals.parquet"
+    count_arrivals(_complete(rows, EVENTS)).write_parquet(arrivals)
     own = {"batch_id": f"'{batch_id}'", "taken_at": "now()", "visible_at": "NULL",
            "accepted": str(BATCH_EVENTS)}  # fmt: skip
     _insert(lake, INGEST_BATCHES, own, "")
     return Publication(
         run_id="bench", batch_ids=[batch_id], replaced={}, watermark=None, now=now,
-        standing=folder / "standing", slo=Slo(), scratch=folder / "lags.parquet", rows=paths,
+        standing=folder / "standing", slo=Slo(), scratch=folder / "lags.parquet",
+        arrivals=[arrivals], rows=paths,
     )  # fmt: skip
 
 
