@@ -100,14 +100,14 @@ def _stage(lake: Lake, folder: Path, batch_id: str) -> Publication:
         paths[table] = [folder / f"{table.name}.parquet"]
         _complete(frame, table).write_parquet(paths[table][0])
     arrivals = folder / "arrivals.parquet"
-    count_arrivals(rows).write_parquet(arrivals)
+    count_arrivals(_complete(rows, EVENTS)).write_parquet(arrivals)
     own = {"batch_id": f"'{batch_id}'", "taken_at": "now()", "visible_at": "NULL",
            "accepted": str(BATCH_EVENTS)}  # fmt: skip
     _insert(lake, INGEST_BATCHES, own, "")
     return Publication(
         run_id="bench", batch_ids=[batch_id], replaced={}, watermark=None, now=now,
-        standing=folder / "standing", slo=Slo(), scratch=folder / "lags.parquet", rows=paths,
-        arrivals=[arrivals],
+        standing=folder / "standing", slo=Slo(), scratch=folder / "lags.parquet",
+        arrivals=[arrivals], rows=paths,
     )  # fmt: skip
 
 
