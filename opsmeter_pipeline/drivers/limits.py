@@ -1,8 +1,8 @@
 """From where on a change is a spike, a part of it worth naming, and a row late.
 
 Shares are exact decimals of the cost or count they name. Where the field names a number it is
-taken over and said; the others were chosen by hand so that the demo's faults are named, and no
-rate of false alarms has been measured.
+taken over and said; the others were chosen by hand so that the demo's faults are named. How often
+they are right, and wrong by chance, is measured by `benchmarks.why.classify` (see docs/why.md).
 """
 
 from dataclasses import dataclass

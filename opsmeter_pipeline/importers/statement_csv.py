@@ -7,6 +7,7 @@ day, an RFC 3339 instant with an offset, or epoch seconds. An empty cell tells n
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from opsmeter_pipeline.importers.values import (
     day_of,
     from_epoch_seconds,
     from_rfc3339,
+    is_plausible,
     require_usd,
     to_count,
     to_usd,
@@ -179,10 +181,10 @@ def _to_day(cells: Cells, place: str) -> date:
             place=f"{place}, day", found=None, expected="a day such as 2026-11-23"
         )
     if len(told) == len("2026-11-23"):
-        try:
-            return date.fromisoformat(told)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            day = date.fromisoformat(told)
+            if is_plausible(start_of_day(day)):
+                return day
     start_at = _to_instant(told, f"{place}, day")
     if "end" in cells:
         end_at = _to_instant(cells["end"], f"{place}, end")

@@ -4,9 +4,9 @@ Each reader is told the value's place, so that an error can name it.
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any
 
 from opsmeter_pipeline.model.clock import parse_rfc3339
 from opsmeter_pipeline.model.statement import Span
@@ -119,19 +119,21 @@ def from_rfc3339(value: object, place: str) -> datetime:
     """Return the UTC instant of a text with an offset.
 
     Raises:
-        StatementValueError: it is no such text.
+        StatementValueError: it is no such text, or not of the years 2000 to 2999.
     """
-    moment: Any = None
+    moment: datetime | None = None
     if isinstance(value, str):
-        try:
+        with suppress(ValueError, OverflowError):
             moment = parse_rfc3339(value.strip())
-        except ValueError:
-            moment = None
-    if moment is None:
-        raise StatementValueError(
-            place=place, found=value, expected="an instant as RFC 3339 with an offset"
-        )
+    if moment is None or not is_plausible(moment):
+        expected = "an instant as RFC 3339 with an offset, of the years 2000 to 2999"
+        raise StatementValueError(place=place, found=value, expected=expected)
     return moment
+
+
+def is_plausible(moment: datetime) -> bool:
+    """Say whether an instant is one of the years 2000 to 2999, as a bill's is."""
+    return _MIN_EPOCH_SECONDS <= moment.timestamp() < _MAX_EPOCH_SECONDS
 
 
 def day_of(span: Span, place: str) -> date:

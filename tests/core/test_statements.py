@@ -147,6 +147,8 @@ def test_a_csv_may_count_uncached_input_and_say_when_it_was_made() -> None:
         "2026-11-02,openai,1e3",
         '2026-11-02,openai,"1,000"',
         "2026-11-31,openai,1",  # no such day
+        "9999-12-31,openai,1",  # no day of a bill; the one after it does not exist
+        "0001-01-01T00:00:00+14:00,openai,1",  # before the first year in UTC
         "2026-11-02T10:00:00,openai,1",  # no offset
         "11/02/2026,openai,1",
         "2026-11-02,,1",

@@ -1,0 +1,1 @@
+"""How often `opsmeter why` names the right kind of spike."""
