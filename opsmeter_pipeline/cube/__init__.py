@@ -5,7 +5,6 @@
 """
 
 from opsmeter_pipeline.cube.conservation import (
-    COMPARED,
     CONSERVED,
     judge_dimensions,
     judge_sums,
@@ -21,7 +20,6 @@ from opsmeter_pipeline.cube.sums import (
 )
 
 __all__ = [
-    "COMPARED",
     "CONSERVED",
     "LATENCY_BASE",
     "PRICED_MEASURES",

@@ -27,11 +27,6 @@ CONSERVED = (
     *("cost_usd", "failed_cost_usd"),
 )
 """The measures that must not depend on how they are cut."""
-COMPARED = (
-    *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
-    *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
-)
-"""The columns of `events` that `judge_sums` needs."""
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 
@@ -42,7 +37,7 @@ def judge_sums(
     """Return whether each cube sums up to its events, to the last token and decimal.
 
     Args:
-        events: rows of `events`, at least the columns `COMPARED`.
+        events: rows of `events`, at least the columns `cube.READS`.
         cubes: rows of each cube table, by table name.
         redelivered: how many redelivered lines the cubes should count.
     """
