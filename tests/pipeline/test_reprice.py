@@ -29,9 +29,9 @@ from tests.pipeline.support import (
     OF_A_HOME,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     jsonl,
     payload,
-    run_opsmeter,
     snapshot,
 )
 
@@ -200,7 +200,7 @@ def test_what_has_a_price_changes_only_if_all_is_asked_for(unpriced: PipelineHom
 def test_a_price_that_is_gone_leaves_no_price_and_says_so(unpriced: PipelineHome) -> None:
     reprice_command(ALL, home=unpriced.folder, as_json=True)
     (unpriced.folder / "prices.toml").unlink()
-    assert run_opsmeter("prices", "accept", home=unpriced.folder)[0] == 0
+    assert call_opsmeter("prices", "accept", home=unpriced.folder)[0] == 0
     asked = ALL._replace(priced_too=True, reason="it was no contract", model="acme-9")
     reprice_command(asked, home=unpriced.folder, as_json=True)
     sums = "sum(newly_unpriced_attempts)::BIGINT, sum(cost_usd), sum(change_cost_usd)"
@@ -291,11 +291,11 @@ def test_without_a_warehouse_there_is_nothing_to_reprice(tmp_path: Path) -> None
 
 
 def test_a_person_reads_what_was_restated(unpriced: PipelineHome) -> None:
-    code, out, err = run_opsmeter("reprice", "--model", "acme-9", home=unpriced.folder)
+    code, out, err = call_opsmeter("reprice", "--model", "acme-9", home=unpriced.folder)
     assert (code, err) == (0, "")
     assert "restated" in out
     assert "0.0140" in out
-    code, out, err = run_opsmeter("reprice", home=unpriced.folder)
+    code, out, err = call_opsmeter("reprice", home=unpriced.folder)
     assert code == 0
     assert "Nothing to reprice" in out
 
