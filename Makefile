@@ -33,7 +33,8 @@ test: setup lint ## everything that must hold; what CI runs
 	$(BIN)/python -m pytest
 
 faults: setup ## 200 kills at random moments and other faults, a quarter of an hour
-	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults --dist=load
+	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults \
+	  tests/pipeline/test_replay_commands.py --dist=load
 
 drill: setup ## every drill with the real daemon, and one that must fail, a quarter of an hour
 	$(BIN)/opsmeter drill all

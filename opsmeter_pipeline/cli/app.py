@@ -55,11 +55,16 @@ err = Console(stderr=True, highlight=False)
 
 
 def main() -> None:
+    """Run the command line in a process of its own."""
+    gc.set_threshold(_COLLECT_AFTER)
+    atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
+    call()
+
+
+def call() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
     keep_files_private()
     own = (os.dup(1), os.dup(2))
-    gc.set_threshold(_COLLECT_AFTER)
-    atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
     from opsmeter_pipeline.cli.commands import app
 
     try:
@@ -71,6 +76,9 @@ def main() -> None:
         _take_back_output(own)
         err.print(f"[red]failed:[/red] {escape(str(exc))}", soft_wrap=True)
         sys.exit(1)
+    finally:
+        for number in own:
+            os.close(number)
 
 
 def _take_back_output(own: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from opsmeter_pipeline.model.identifiers import IdentifierPolicy
 from opsmeter_pipeline.orchestration.instance import own_run
@@ -37,10 +38,18 @@ class HomeResource(
     home: str | None = None
     landing: str | None = None
 
+    _is_set_up: bool = PrivateAttr(default=False)
+    _settings: Settings | None = PrivateAttr(default=None)
+
     @property
     def settings(self) -> Settings:
-        """The settings of this home."""
-        return load_settings(home=self.home, landing=self.landing)
+        """The settings of this home, read once in a run or tick."""
+        if self._settings is not None:
+            return self._settings
+        settings = load_settings(home=self.home, landing=self.landing)
+        if self._is_set_up:
+            self._settings = settings
+        return settings
 
     @property
     def lake(self) -> Lake:
@@ -55,6 +64,7 @@ class HomeResource(
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Keep what a run or tick creates its owner's, and tag a run with its process."""
         keep_files_private()
+        self._is_set_up = True  # of the copy that Dagster makes for each run and tick
         if context.run and context.instance:
             own_run(context.instance, context.run)
 

@@ -100,18 +100,22 @@ def flatten_prices(
         "loaded_at": loaded_at,
         "currency": "USD",
     }
-    models = [(provider, model) for provider in providers for model in provider.models]
+    models = [
+        (provider, model, pattern_of(model.match))
+        for provider in providers
+        for model in provider.models
+    ]
     rows = [
         told
         | {
             "provider_id": provider.id,
             "model_id": model.id,
             "model_order": order,
-            "model_pattern": pattern_of(model.match),
+            "model_pattern": pattern,
         }
         | row
         | {"price_id": f"{provider.id}/{model.id}@{version}#{row['price_id']}"}
-        for order, (provider, model) in enumerate(models)
+        for order, (provider, model, pattern) in enumerate(models)
         for card in _cards(model)
         for row in _rows(card)
     ]

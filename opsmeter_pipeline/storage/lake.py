@@ -35,6 +35,8 @@ SPILL = "spill"
 INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
+THREADS: int | None = None
+"""How many threads a database works with; None: as many as the machine has cores."""
 TRIES = 12
 TURN = "publisher.lock"
 """The file that the process holds whose turn it is to write."""
@@ -221,8 +223,8 @@ class Lake:
         """Return a database with the lake attached; loading the extensions takes 0.2 s."""
         if read_only and not self.exists:
             raise WarehouseMissingError(self.folder.parent)
-        spill = str(self.folder / SPILL)
-        con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
+        limits = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(self.folder / SPILL)}
+        con = duckdb.connect(config=limits | ({"threads": THREADS} if THREADS else {}))
         write = f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
         self._attach(con, "READ_ONLY" if read_only else write)
         return con

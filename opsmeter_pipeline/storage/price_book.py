@@ -6,18 +6,21 @@ takes a quarter of a second, so it is imported when a price list or a new name i
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.tables import MODEL_RESOLUTIONS
 from opsmeter_pipeline.price.catalogue import flatten_prices
 from opsmeter_pipeline.price.matching import Matcher
 
+_UNTOLD = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands where the list, which is kept, is told when it was loaded."""
 _SEARCHED_NAMES = 200
 """Of how many new unknown names near ones are looked for at once: a run must not wait for more."""
 
@@ -32,9 +35,8 @@ class PriceBook:
 
     def catalogue(self, *, now: datetime) -> pl.DataFrame:
         """Return the whole list as rows of `price_catalogue`."""
-        return flatten_prices(
-            self._snapshot.providers, version=self.version, sha256=self.sha256, loaded_at=now
-        )
+        listed = _list_prices(self.version, self.sha256)
+        return listed.with_columns(loaded_at=pl.lit(now).cast(INSTANT))
 
     @cached_property
     def sha256(self) -> str:
@@ -73,6 +75,17 @@ class PriceBook:
 
     @cached_property
     def _snapshot(self) -> Any:  # noqa: ANN401 - the package's own class
-        from genai_prices import data_snapshot  # noqa: PLC0415 - slow, see the module's text
+        return _read_snapshot()
 
-        return data_snapshot.get_snapshot()
+
+@cache
+def _list_prices(version: str, sha256: str) -> pl.DataFrame:
+    """Return the package's list, flattened once in a process: that takes a third of a second."""
+    providers = _read_snapshot().providers
+    return flatten_prices(providers, version=version, sha256=sha256, loaded_at=_UNTOLD)
+
+
+def _read_snapshot() -> Any:  # noqa: ANN401 - the package's own class
+    from genai_prices import data_snapshot  # noqa: PLC0415 - slow, see the module's text
+
+    return data_snapshot.get_snapshot()

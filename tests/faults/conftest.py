@@ -1,3 +1,11 @@
 """Homes for the tests that break something on purpose: the fixtures of the whole graph."""
 
-from tests.pipeline.conftest import _own_settings_only, home, instance  # noqa: F401 - fixtures
+from tests.pipeline.conftest import (  # noqa: F401 - fixtures
+    _one_thread_a_database,
+    _own_settings_only,
+    created,
+    home,
+    instance,
+    settled,
+    settled_home,
+)

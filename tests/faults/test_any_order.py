@@ -21,7 +21,7 @@ from tests.pipeline.support import (
     payload,
 )
 
-_EXAMPLES = 20 if "FAULT_KILLS" in os.environ else 3
+_EXAMPLES = 20 if "FAULT_KILLS" in os.environ else 2
 _REQUESTS = st.integers(0, 30).map(lambda number: payload(f"r{number}"))
 _LINES = st.lists(
     st.one_of(_REQUESTS, st.sampled_from(["", "{", "[]", '{"provider":1}'])), max_size=6

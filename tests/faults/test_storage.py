@@ -85,8 +85,10 @@ def test_full_disk_publishes_nothing_and_the_next_run_with_room_takes_all(
     _same_tables(tight, home)
 
 
-def test_run_waits_for_a_catalogue_that_is_locked_for_a_moment(home: PipelineHome) -> None:
-    assert run_opsmeter("run", home=home.folder)[0] == 0
+def test_run_waits_for_a_catalogue_that_is_locked_for_a_moment(
+    settled_home: PipelineHome,
+) -> None:
+    home = settled_home
     home.land("a.jsonl", jsonl(payload("r1"), "{"))
     with _locked(home, seconds=3):
         code, _, err = run_opsmeter("run", home=home.folder)
@@ -95,9 +97,9 @@ def test_run_waits_for_a_catalogue_that_is_locked_for_a_moment(home: PipelineHom
 
 
 def test_run_gives_up_on_a_catalogue_that_stays_locked_and_loses_nothing(
-    home: PipelineHome,
+    settled_home: PipelineHome,
 ) -> None:
-    assert run_opsmeter("run", home=home.folder)[0] == 0
+    home = settled_home
     home.land("a.jsonl", jsonl(payload("r1"), "{"))
     with _locked(home, seconds=60):
         code, _, err = run_opsmeter("run", home=home.folder)

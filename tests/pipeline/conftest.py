@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from opsmeter_pipeline.storage import lake
 from tests.pipeline.releases import Prices
 from tests.pipeline.support import PipelineHome
 
@@ -34,21 +35,58 @@ def _own_settings_only() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_a_database() -> Iterator[None]:
+    """Two workers share two cores, and a few rows give a second thread nothing to do but to wake.
+
+    Databases of the processes that tests start work with all cores.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake, "THREADS", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
+@pytest.fixture(scope="session")
+def created(tmp_path_factory: pytest.TempPathFactory) -> PipelineHome:
+    """A home whose warehouse has its tables and no row, to copy: creating them takes a second."""
+    home = PipelineHome(tmp_path_factory.mktemp("created"), dg.DagsterInstance.ephemeral())
+    assert home.resource.lake.exists
+    return home
+
+
 @pytest.fixture(scope="module")
-def make_home(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHome:
+def make_home(
+    tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance, created: PipelineHome
+) -> MakeHome:
     """Makes homes whose runs are kept in memory; for tests that set up a home per file."""
-    return lambda: PipelineHome(tmp_path_factory.mktemp("home"), instance)
+    return lambda: created.copy(tmp_path_factory.mktemp("home") / "home", instance=instance)
 
 
 @pytest.fixture
-def home(tmp_path: Path, instance: dg.DagsterInstance) -> PipelineHome:
-    return PipelineHome(tmp_path / "home", instance)
+def home(tmp_path: Path, instance: dg.DagsterInstance, created: PipelineHome) -> PipelineHome:
+    return created.copy(tmp_path / "home", instance=instance)
+
+
+@pytest.fixture(scope="session")
+def settled(tmp_path_factory: pytest.TempPathFactory, created: PipelineHome) -> PipelineHome:
+    """A home that a first run has set up, to copy."""
+    home = created.copy(tmp_path_factory.mktemp("settled") / "home")
+    assert home.run().success
+    return home
+
+
+@pytest.fixture
+def settled_home(
+    tmp_path: Path, instance: dg.DagsterInstance, settled: PipelineHome
+) -> PipelineHome:
+    """A home in which a run has nothing left to do but to take batches."""
+    return settled.copy(tmp_path / "home", instance=instance)
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ Put here what several files of tests/pipeline need. Inputs that the stages' own 
 in tests/scenario.py.
 """
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +19,9 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+import pytest
 
+from opsmeter_pipeline.cli import app
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.tables import BATCH_TIMES, FRESHNESS_LAGS, TABLES, WATERMARKS
@@ -104,6 +109,11 @@ class PipelineHome:
         if landed_at is not None:
             set_landed_at(path, landed_at)
         return path
+
+    def copy(self, folder: Path, *, instance: dg.DagsterInstance | None = None) -> "PipelineHome":
+        """Return a copy that a test may change, with its runs in this instance or another."""
+        shutil.copytree(self.folder, folder)
+        return PipelineHome(folder, instance or self.instance)
 
     def next_day(self) -> date | None:
         """Return the ingest day that waits, asked as the sensor and `opsmeter run` ask it."""
@@ -224,8 +234,8 @@ def opsmeter(*arguments: str, home: Path | None = None, **environment: str) -> s
     """Start `opsmeter` as a process of its own, with its output in pipes."""
     return subprocess.Popen(
         [str(BIN / "opsmeter"), *arguments],
-        env=clean_environment() | ({"OPSMETER_HOME": str(home)} if home else {}) | environment,
-        cwd=home if home and home.is_dir() else REPO,
+        env=_environment(home, environment),
+        cwd=_folder(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -239,6 +249,46 @@ def run_opsmeter(
     process = opsmeter(*arguments, home=home, **environment)
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
+
+
+def call_opsmeter(
+    *arguments: str, home: Path | None = None, **environment: str
+) -> tuple[int, str, str]:
+    """Return what `run_opsmeter` does, without the seconds that a process takes to start.
+
+    For what a command says, how it exits and what it leaves behind. Locks, kills and what stands
+    behind a file descriptor want a process.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    told = _environment(home, environment)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in {*os.environ} - {*told}:
+            patch.delenv(name)
+        for name, value in told.items():
+            patch.setenv(name, value)
+        patch.chdir(_folder(home))
+        patch.setattr(sys, "argv", [str(BIN / "opsmeter"), *arguments])
+        for console in (app.out, app.err):
+            patch.setattr(console, "width", int(told["COLUMNS"] or 80))
+        try:
+            app.call()
+            code = 0
+        except SystemExit as exc:
+            code = exc.code or 0
+    return code, *(_text(stream) for stream in (out, err))
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode()
+
+
+def _environment(home: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
+    return clean_environment() | ({"OPSMETER_HOME": str(home)} if home else {}) | environment
+
+
+def _folder(home: Path | None) -> Path:
+    return home if home and home.is_dir() else REPO
 
 
 def clean_environment() -> dict[str, str]:

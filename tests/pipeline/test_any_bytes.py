@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.conftest import MakeHome
@@ -54,7 +54,7 @@ def _spoiled(draw: st.DrawFn, form: str) -> bytes:
 
 @st.composite
 def _files(draw: st.DrawFn) -> list[tuple[str, bytes]]:
-    forms = draw(st.lists(st.sampled_from(FORMATS), min_size=3, max_size=6))
+    forms = draw(st.lists(st.sampled_from(FORMATS), min_size=8, max_size=14))
     return [(form, draw(_content(form))) for form in forms]
 
 
@@ -72,6 +72,8 @@ def shared(make_home: MakeHome) -> PipelineHome:
     return make_home()
 
 
+# A few runs of many files each: the number of files is the point, and a run costs seconds.
+@settings(max_examples=6)
 @given(files=_files())
 def test_any_bytes_are_accounted_for(shared: PipelineHome, files: list[tuple[str, bytes]]) -> None:
     number = len([*shared.landing.iterdir()])

@@ -1,9 +1,11 @@
 """Replaying a day: a backfill configures nothing, and leaves the tables as they were."""
 
 import gzip
+from pathlib import Path
 
 import pytest
 
+from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import (
     DAY,
     NOON,
@@ -21,9 +23,10 @@ _FOUND = "SELECT file, finding FROM landing_findings"
 _REPLAYED = "SELECT replayed_at IS NOT NULL FROM ingest_batches ORDER BY taken_at"
 
 
-@pytest.fixture
-def two_batches(home: PipelineHome) -> PipelineHome:
+@pytest.fixture(scope="module")
+def filled(make_home: MakeHome) -> PipelineHome:
     """Two batches of the replayed day and one of the next day, with every kind of line."""
+    home = make_home()
     home.land("a.jsonl", jsonl(
         payload("a"), payload("b", attempt=1), "", '{"broken"', payload("t", dataMode="test"),
         payload("late", timestamp="2025-02-27T23:59:59Z", model="nobody-knows-1"),
@@ -41,6 +44,12 @@ def two_batches(home: PipelineHome) -> PipelineHome:
         "SELECT lines, accepted, duplicates, quarantined FROM ingest_batches ORDER BY taken_at"
     ) == [(6, 4, 0, 1), (5, 3, 1, 1), (2, 1, 1, 0)]
     return home
+
+
+@pytest.fixture
+def two_batches(filled: PipelineHome, tmp_path: Path) -> PipelineHome:
+    """A copy of it to replay in."""
+    return filled.copy(tmp_path / "home")
 
 
 def test_a_backfill_gives_the_same_tables_again(two_batches: PipelineHome) -> None:

@@ -1,4 +1,8 @@
-"""The commands as processes: what they print, how they exit, what they leave behind."""
+"""The commands: what they print, how they exit, what they leave behind.
+
+Some are run as processes, so that what only a process has is held to it too: its exit code, its
+own two streams, and what is imported at its start.
+"""
 
 import csv
 import io
@@ -9,7 +13,7 @@ import pytest
 
 from opsmeter_pipeline.model.tables import TABLES
 from opsmeter_pipeline.views import VIEWS
-from tests.pipeline.support import NOON, jsonl, payload, run_opsmeter, set_landed_at
+from tests.pipeline.support import NOON, call_opsmeter, jsonl, payload, run_opsmeter, set_landed_at
 
 RUN_KEYS = {
     "lines", "accepted", "duplicates", "quarantined", "blank", "batches", "files", "cost_usd",
@@ -36,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 
 
 def _query(home: Path, sql: str) -> list[dict]:
-    code, out, err = run_opsmeter("query", sql, "--json", home=home)
+    code, out, err = call_opsmeter("query", sql, "--json", home=home)
     assert code == 0, err
     return json.loads(out)
 
@@ -78,7 +82,7 @@ def test_the_demos_events_are_the_seeded_ones(demo: tuple[Path, dict]) -> None:
 def test_a_second_demo_writes_nothing(demo: tuple[Path, dict]) -> None:
     home, told = demo
     landed = sorted((home / "landing").rglob("*"))
-    code, out, err = run_opsmeter("demo", "--json", home=home)
+    code, out, err = call_opsmeter("demo", "--json", home=home)
     assert code == 0, err
     assert json.loads(out) == told | {"seeded": None}
     assert sorted((home / "landing").rglob("*")) == landed
@@ -96,12 +100,15 @@ def test_each_table_and_view_can_be_read(demo: tuple[Path, dict], group: range) 
 
 def test_query_prints_decimals_as_text_and_times_as_iso_8601(demo: tuple[Path, dict]) -> None:
     home, _ = demo
-    rows = _query(
-        home,
+    code, out, err = run_opsmeter(
+        "query",
         "SELECT 0.1::DECIMAL(38,18) AS usd, TIMESTAMPTZ '2025-03-10 12:00:00+01' AS at, "
         "DATE '2025-03-10' AS day, 3::HUGEINT AS n, NULL AS nothing, 'ü' AS word, true AS flag",
+        "--json",
+        home=home,
     )
-    assert rows == [{
+    assert (code, err) == (0, "")
+    assert json.loads(out) == [{
         "usd": "0.100000000000000000", "at": "2025-03-10T11:00:00+00:00", "day": "2025-03-10",
         "n": 3, "nothing": None, "word": "ü", "flag": True,
     }]  # fmt: skip
@@ -110,10 +117,10 @@ def test_query_prints_decimals_as_text_and_times_as_iso_8601(demo: tuple[Path, d
 def test_query_prints_csv_and_a_table(demo: tuple[Path, dict]) -> None:
     home, _ = demo
     sql = "SELECT 'a,b' AS word, 0.5::DECIMAL(4,2) AS usd, NULL AS nothing"
-    code, out, _ = run_opsmeter("query", sql, "--csv", home=home)
+    code, out, _ = call_opsmeter("query", sql, "--csv", home=home)
     assert code == 0
     assert list(csv.reader(io.StringIO(out))) == [["word", "usd", "nothing"], ["a,b", "0.50", ""]]
-    code, out, _ = run_opsmeter("query", sql, home=home)
+    code, out, _ = call_opsmeter("query", sql, home=home)
     assert code == 0
     assert "word" in out
     assert "0.50" in out
@@ -125,7 +132,7 @@ def test_the_demos_answers_are_tables_that_fit(
 ) -> None:
     """Without a terminal nor COLUMNS, as in a file, a table is at most 120 wide."""
     home, told = demo
-    code, out, err = run_opsmeter("demo", home=home, COLUMNS=columns)
+    code, out, err = call_opsmeter("demo", home=home, COLUMNS=columns)
     assert code == 0, err
     assert "The demo day is in" in err
     tables, _, _ = out.partition("Try next:")
@@ -140,7 +147,7 @@ def test_the_demos_answers_are_tables_that_fit(
 
 def test_a_row_too_wide_for_a_table_is_shown_a_value_a_line(demo: tuple[Path, dict]) -> None:
     home, _ = demo
-    code, out, err = run_opsmeter("query", "FROM overview LIMIT 1", home=home, COLUMNS="100")
+    code, out, err = call_opsmeter("query", "FROM overview LIMIT 1", home=home, COLUMNS="100")
     assert code == 0, err
     overview = next(view for view in VIEWS if view.name == "overview")
     assert out.count("\n") == 1 + len(overview.columns)
@@ -151,14 +158,14 @@ def test_a_row_too_wide_for_a_table_is_shown_a_value_a_line(demo: tuple[Path, di
 def test_a_long_text_wraps_and_a_number_does_not(demo: tuple[Path, dict]) -> None:
     home, _ = demo
     sql = "SELECT repeat('[x]', 40) AS long_text, 10::DECIMAL(38,18) AS usd"
-    code, out, _ = run_opsmeter("query", sql, home=home, COLUMNS="80")
+    code, out, _ = call_opsmeter("query", sql, home=home, COLUMNS="80")
     assert code == 0
     assert "".join(line.split()[0] for line in out.splitlines()[2:] if line) == "[x]" * 40
     assert "  10.000000000000000000" in out
 
 
 def test_a_demo_writes_to_no_address(tmp_path: Path) -> None:
-    code, out, err = run_opsmeter("demo", home=tmp_path, OPSMETER_LANDING="memory://landing")
+    code, out, err = call_opsmeter("demo", home=tmp_path, OPSMETER_LANDING="memory://landing")
     assert (code, out) == (2, "")
     assert "memory://landing" in err
     assert list(tmp_path.iterdir()) == []
@@ -167,14 +174,14 @@ def test_a_demo_writes_to_no_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sql", ["SELECT nothing", "DROP TABLE events", "SELECT 1; SELECT 2"])
 def test_a_query_that_cannot_be_run_is_wrong_usage(demo: tuple[Path, dict], sql: str) -> None:
     home, _ = demo
-    code, out, err = run_opsmeter("query", sql, home=home)
+    code, out, err = call_opsmeter("query", sql, home=home)
     assert (code, out) == (2, "")
     assert err.startswith("error:")
     assert "Traceback" not in err
 
 
 def test_a_query_without_a_warehouse_is_wrong_usage(tmp_path: Path) -> None:
-    code, out, err = run_opsmeter("query", "SELECT 1", home=tmp_path / "none")
+    code, out, err = call_opsmeter("query", "SELECT 1", home=tmp_path / "none")
     assert (code, out) == (2, "")
     assert "There is no warehouse" in err
     assert str(tmp_path / "none") in err
@@ -204,7 +211,7 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
         "files": 1, "cost_usd": "0.003500000000000000", "unpriced_events": 1,
     }  # fmt: skip
 
-    code, out, err = run_opsmeter("--home", str(tmp_path), "run", "--json")
+    code, out, err = call_opsmeter("--home", str(tmp_path), "run", "--json")
     assert code == 0, err
     again = json.loads(out)
     assert set(again) == RUN_KEYS | LOOK_KEYS
@@ -213,7 +220,7 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
     )
     assert again["findings"] == []
 
-    code, out, err = run_opsmeter("run", home=tmp_path)
+    code, out, err = call_opsmeter("run", home=tmp_path)
     assert code == 0, err
     assert f"Nothing new in {landing}." in err
     assert "  0.0000  " in out
@@ -221,7 +228,7 @@ def test_run_prints_the_ledger_of_what_it_took(tmp_path: Path) -> None:
 
 def test_a_missing_landing_is_wrong_usage_and_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "nowhere")
-    code, out, err = run_opsmeter("run", "--json", "--landing", missing, home=tmp_path)
+    code, out, err = call_opsmeter("run", "--json", "--landing", missing, home=tmp_path)
     assert (code, out) == (2, "")
     assert missing in err
     assert "--landing" in err
@@ -230,7 +237,7 @@ def test_a_missing_landing_is_wrong_usage_and_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "1.5", ""])
 def test_a_setting_that_cannot_be_used_is_wrong_usage(tmp_path: Path, value: str) -> None:
-    code, out, err = run_opsmeter("run", "--json", home=tmp_path, OPSMETER_BATCH_BYTES=value)
+    code, out, err = call_opsmeter("run", "--json", home=tmp_path, OPSMETER_BATCH_BYTES=value)
     assert (code, out) == (2, "")
     assert "batch_bytes" in err
     assert "Traceback" not in err
@@ -241,7 +248,7 @@ def test_a_run_that_fails_exits_1_and_names_file_and_remedy(tmp_path: Path) -> N
     landing.mkdir()
     (landing / "a.jsonl").write_bytes(jsonl(payload("a")))
     (tmp_path / "staging").write_text("no folder")
-    code, out, err = run_opsmeter("run", "--json", home=tmp_path)
+    code, out, err = call_opsmeter("run", "--json", home=tmp_path)
     assert (code, out) == (1, "")
     assert "failed in landed_slices" in err
 

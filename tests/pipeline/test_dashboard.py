@@ -25,7 +25,7 @@ from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.summaries import open_snapshot
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.serving import Client, serving
-from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload, run_opsmeter
+from tests.pipeline.support import NOON, PipelineHome, call_opsmeter, hours, jsonl, payload
 
 VIEWS = ("overview", "top_endpoints", "top_users", "prompt_versions")
 SCRIPT = "<script>alert('x')</script>"
@@ -415,9 +415,9 @@ def _wait_for_served(home: PipelineHome, *, batches: int) -> None:
 
 
 def test_the_command_refuses_what_others_could_read_and_what_is_no_home(tmp_path: Path) -> None:
-    code, out, err = run_opsmeter("dashboard", "--host", "0.0.0.0", home=tmp_path)
+    code, out, err = call_opsmeter("dashboard", "--host", "0.0.0.0", home=tmp_path)
     assert (code, out) == (2, "")
     assert "OPSMETER_DASHBOARD_TOKEN" in err
-    code, out, err = run_opsmeter("dashboard", home=tmp_path)
+    code, out, err = call_opsmeter("dashboard", home=tmp_path)
     assert (code, out) == (2, "")
     assert "There is no warehouse" in err

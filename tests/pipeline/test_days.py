@@ -17,7 +17,7 @@ from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.days import MEASURES, read_days, sum_days
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.views import VIEWS
-from tests.pipeline.support import run_opsmeter
+from tests.pipeline.support import call_opsmeter
 from tests.scenario import event, events_of
 
 ZONES = ["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York",
@@ -187,7 +187,7 @@ def test_an_empty_warehouse_has_no_day_and_an_asked_range_has_its_days(tmp_path:
 
 def test_the_command_prints_days_and_their_sum(home: Path) -> None:
     asked = ["days", "--zone", "Australia/Lord_Howe", "--from", "2026-10-03", "--to", "2026-10-04"]
-    code, out, err = run_opsmeter(*asked, "--json", home=home)
+    code, out, err = call_opsmeter(*asked, "--json", home=home)
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert told["zone"] == "Australia/Lord_Howe"
@@ -198,7 +198,7 @@ def test_the_command_prints_days_and_their_sum(home: Path) -> None:
     costs = [Decimal(day["cost_usd"]) for day in told["days"]]
     assert Decimal(told["total"]["cost_usd"]) == sum(costs) > 0
     assert told["total"]["attempts"] == sum(day["attempts"] for day in told["days"])
-    code, out, _ = run_opsmeter(*asked, home=home)
+    code, out, _ = call_opsmeter(*asked, home=home)
     assert code == 0
     assert "total" in out
     assert told["total"]["cost_usd"] in out
@@ -213,6 +213,6 @@ def test_the_command_prints_days_and_their_sum(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_wrong_usage(home: Path, asked: list[str], said: str) -> None:
-    code, out, err = run_opsmeter("days", *asked, home=home)
+    code, out, err = call_opsmeter("days", *asked, home=home)
     assert (code, out) == (2, "")
     assert said in err

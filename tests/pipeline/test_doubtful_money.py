@@ -19,10 +19,10 @@ from tests.pipeline.support import (
     NOON,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     failure_of,
     jsonl,
     payload,
-    run_opsmeter,
     snapshot,
 )
 
@@ -138,7 +138,7 @@ def test_missing_usage_is_counted_apart_from_zero_by_producer_endpoint_and_statu
 
 
 def test_the_command_tells_what_is_held_back(filled: PipelineHome) -> None:
-    code, out, err = run_opsmeter("quarantine", "--json", home=filled.folder)
+    code, out, err = call_opsmeter("quarantine", "--json", home=filled.folder)
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert Decimal(told["estimated_cost_usd"]) == 5 * ONE + Decimal("0.001")
@@ -146,7 +146,7 @@ def test_the_command_tells_what_is_held_back(filled: PipelineHome) -> None:
     by_rule = {rule["rule"]: rule for rule in told["rules"]}
     assert by_rule["missing_usage"]["estimated_cost_usd"] is None
     assert by_rule["wrong_type"]["unestimated_lines"] == 0
-    code, out, _ = run_opsmeter("quarantine", home=filled.folder)
+    code, out, _ = call_opsmeter("quarantine", home=filled.folder)
     assert "Held back: about 0.018500 USD by the tokens of 5 lines, in no total; of 5" in out
 
 
@@ -207,10 +207,10 @@ def test_the_coincidences_were_many_and_varied_enough_to_be_mistaken(
 
 
 def test_looking_again_replaces_what_was_found(filled: PipelineHome) -> None:
-    code, out, err = run_opsmeter("doubles", "--json", home=filled.folder)
+    code, out, err = call_opsmeter("doubles", "--json", home=filled.folder)
     assert (code, err) == (0, "")
     assert [row["pairs"] for row in json.loads(out)["doubles"]] == [100]
-    code, out, _ = run_opsmeter("doubles", home=filled.folder)
+    code, out, _ = call_opsmeter("doubles", home=filled.folder)
     assert code == 0
     assert "Nothing was removed" in out
     assert filled.value("SELECT count(*) FROM double_instrumentation") == 1

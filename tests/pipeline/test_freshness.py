@@ -25,11 +25,11 @@ from tests.pipeline.probes import show_probe
 from tests.pipeline.replays import held, stricter_contract
 from tests.pipeline.support import (
     PipelineHome,
+    call_opsmeter,
     failure_of,
     hours,
     jsonl,
     payload,
-    run_opsmeter,
 )
 
 OF_BATCH = "batch_id, kind, environment, data_mode, endpoint_tag, ingested_hour_at"
@@ -202,7 +202,7 @@ def test_a_stopped_pipeline_is_stale_at_once_for_whoever_asks(measured: Pipeline
         assert stale.p95_seconds >= 300
         late = stale.slos[-1].waiting_late_lines
         assert 60 < late < 110  # an estimate from the source's bytes per line
-        _, out, _ = run_opsmeter("status", "--json", home=home.folder)
+        _, out, _ = call_opsmeter("status", "--json", home=home.folder)
         told = json.loads(out)["freshness"]
         assert told["waiting_lines_estimate"] == round(stale.waiting[0].lines)
         assert told["slos"][0]["target_share"] == "0.95"

@@ -22,7 +22,7 @@ from opsmeter_pipeline.orchestration.instance import open_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.storage.gate import read_ledger
 from tests.pipeline.probes import show_probe
-from tests.pipeline.support import NOON, REPO, PipelineHome, hours, jsonl, payload, run_opsmeter
+from tests.pipeline.support import NOON, REPO, PipelineHome, call_opsmeter, hours, jsonl, payload
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_all_is_well_and_only_the_probe_is_missing_for_who_has_none(
     served.resource.lake.transact(lambda con: con.execute("DELETE FROM probes"))
     assert [*not_open(ask(served))] == ["probe"]
     report = tmp_path / "gate.xml"
-    code, out, err = run_opsmeter("gate", "--waive", "probe", "--p95", "5m", "--window", "2h",
+    code, out, err = call_opsmeter("gate", "--waive", "probe", "--p95", "5m", "--window", "2h",
                                   "--junit", str(report), "--json", home=served.folder)  # fmt: skip
     told = json.loads(out)
     assert (code, told["open"], told["window_seconds"]) == (0, True, 7200), err
@@ -129,7 +129,7 @@ def test_what_cannot_be_read_or_used_is_said_and_never_a_traceback(
     (job, _) = yaml.safe_load((REPO / "docs/examples/release-gate.yml").read_text())["jobs"].items()
     command = job[1]["steps"][0]["run"].split()
     report = tmp_path / command[-1]
-    code, out, err = run_opsmeter(*command[1:-1], str(report), home=tmp_path / "none")
+    code, out, err = call_opsmeter(*command[1:-1], str(report), home=tmp_path / "none")
     assert (code, err) == (1, "")
     assert "closed: 10 of 10 reasons" in out
     suite = ET.parse(report).getroot()[0]

@@ -20,11 +20,11 @@ from tests.pipeline.support import (
     DAY,
     NOON,
     PipelineHome,
+    call_opsmeter,
     failure_of,
     hours,
     jsonl,
     payload,
-    run_opsmeter,
 )
 
 LOOKS = "SELECT batch_id, waiting_files, refused_files FROM watermarks ORDER BY number"
@@ -84,7 +84,7 @@ def test_replays_say_nothing_of_the_landing(late: PipelineHome) -> None:
 def test_status_looks_at_the_landing_and_writes_nothing(late: PipelineHome) -> None:
     before = late.resource.lake.newest_snapshot()
     waiting = late.land("c.csv", b"x", landed_at=NOON + hours(30))
-    code, out, err = run_opsmeter("status", "--json", home=late.folder)
+    code, out, err = call_opsmeter("status", "--json", home=late.folder)
     waiting.unlink()
     assert code == 0, err
     told = json.loads(out)
@@ -95,7 +95,7 @@ def test_status_looks_at_the_landing_and_writes_nothing(late: PipelineHome) -> N
         ("notes.txt", "unsupported")
     ]
     assert late.resource.lake.newest_snapshot() == before
-    assert run_opsmeter("status", home=late.folder.parent)[0] == 2
+    assert call_opsmeter("status", home=late.folder.parent)[0] == 2
 
 
 def test_an_hour_turns_final_without_a_batch_and_is_written_down_once(late: PipelineHome) -> None:

@@ -16,17 +16,18 @@ import pytest
 from opsmeter_pipeline.model.errors import QueryError
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
 from opsmeter_pipeline.settings import claim_landing
+from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import (
     DAY,
     NOON,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     failure_of,
     hours,
     jsonl,
     opsmeter,
     payload,
-    run_opsmeter,
     snapshot,
     without_clocks,
 )
@@ -79,55 +80,85 @@ def test_a_file_whose_time_moves_backwards(home):
     assert home.next_day() is None
 
 
-def test_a_cut_gz_of_ordinary_size_gives_what_came_before(home):
-    rng = random.Random(1)
+ODD = ("none.csv", "long.csv", "binary.parquet", os.fsdecode(b"caf\xe9.jsonl"), "x.jsonl")
+"""Files that nothing can be taken of, or of which it does not matter what is."""
+
+
+@pytest.fixture(scope="module")
+def odd(make_home: MakeHome) -> PipelineHome:
+    """A landing full of odd files, and a good one, taken in one run."""
+    home, rng = make_home(), random.Random(1)
     whole = gzip.compress(
         jsonl(*(payload(f"r{i}", userId=f"u_{rng.random()}") for i in range(2000)))
     )
-    home.land("a.jsonl.gz", whole[: len(whole) // 2])
-    home.take_all()
-    assert home.ledger("a.jsonl.gz")[1] > 500
-
-
-def test_a_gz_with_a_trailing_newline_gives_its_lines(home):
-    home.land("a.jsonl.gz", gzip.compress(lines("a", "b")) + b"garbage")
-    home.take_all()
-    assert home.ledger("a.jsonl.gz")[1] == 2
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"externalRequestId,model\rr1,gpt-4o\r", b"a" * 140_000 + b"\n1\n"],
-    ids=["cr_only", "long"],
-)
-def test_a_csv_header_that_is_no_csv(home, content):
-    home.land("a.csv", content)
-    home.land("b.jsonl", lines("b"))
-    home.take_all()
-    assert home.ledger("b.jsonl")[1] == 1
-
-
-def test_a_parquet_with_nested_binary(home):
-    b = io.BytesIO()
-    pl.DataFrame([payload("a") | {"x": [b"\xff"]}]).write_parquet(b)
-    home.land("a.parquet", b.getvalue())
-    home.land("b.jsonl", lines("b"))
-    home.take_all()
-    assert home.ledger("b.jsonl")[1] == 1
-
-
-def test_a_file_name_that_is_no_utf8(home):
-    home.land(os.fsdecode(b"caf\xe9.jsonl"), lines("a"))
-    home.land("b.jsonl", lines("b"))
-    home.take_all()
-    assert home.ledger("b.jsonl")[1] == 1
-
-
-def test_a_dangling_symlink(home):
+    home.land("cut.jsonl.gz", whole[: len(whole) // 2])
+    home.land("trailing.jsonl.gz", gzip.compress(lines("gz-a", "gz-b")) + b"garbage")
+    home.land("none.csv", b"externalRequestId,model\rr1,gpt-4o\r")
+    home.land("long.csv", b"a" * 140_000 + b"\n1\n")
+    home.land("binary.parquet", parquet(payload("binary") | {"x": [b"\xff"]}))
+    home.land(os.fsdecode(b"caf\xe9.jsonl"), lines("cafe"))
     (home.landing / "x.jsonl").symlink_to("/nonexistent")
-    home.land("b.jsonl", lines("b"))
-    home.take_all()
-    assert home.ledger("b.jsonl")[1] == 1
+    extra = payload("with") | {"region": "eu"}, payload("without") | {"region": None}
+    home.land("extra.parquet", parquet(*extra))
+    home.land(
+        "twice.csv",
+        b"externalRequestId,provider,model,inputTokens,inputTokens,outputTokens\n"
+        b"r1,openai,gpt-4o,5,6,7\n",
+    )
+    home.land("good.jsonl", lines("good"))
+    assert home.take_all() == 1
+    return home
+
+
+def parquet(*rows):
+    content = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(content)
+    return content.getvalue()
+
+
+def test_odd_files_cost_no_good_one_a_line(odd):
+    assert {path.name for path in odd.landing.iterdir()} > {*ODD}
+    assert odd.ledger("good.jsonl") == (1, 1, 0, 0, 0)
+    assert odd.next_day() is None
+
+
+def test_a_cut_gz_of_ordinary_size_gives_what_came_before(odd):
+    assert odd.ledger("cut.jsonl.gz")[1] > 500
+
+
+def test_a_gz_with_a_trailing_newline_gives_its_lines(odd):
+    assert odd.ledger("trailing.jsonl.gz")[1] == 2
+
+
+def test_a_null_in_an_unknown_parquet_column_is_no_extra_field(odd):
+    sql = "SELECT extra FROM events WHERE file = 'extra.parquet' ORDER BY external_request_id"
+    assert odd.rows(sql) == [('{"region":"eu"}',), (None,)]
+
+
+def test_a_csv_with_a_repeated_column_is_not_taken_in_silence(odd):
+    sql = "SELECT rule FROM quarantine WHERE file = 'twice.csv'"
+    assert odd.rows(sql) == [("duplicate_field",)]
+
+
+def test_intervals_and_repeated_names_are_answered(odd):
+    sql = "SELECT max(ingested_at) - min(ingested_at) AS lag FROM events WHERE file = 'good.jsonl'"
+    assert odd.resource.lake.query(sql).rows == [(timedelta(0),)]
+    twice = odd.resource.lake.query("SELECT 1 AS a, 2 AS a")
+    assert twice.to_dicts() == [{"a": 1, "a_2": 2}]
+
+
+def test_a_select_writes_no_file(odd):
+    before = sorted(odd.settings.warehouse.rglob("*.parquet"))
+    with pytest.raises(QueryError):
+        odd.resource.lake.query("FROM ducklake_flush_inlined_data('lake')")
+    assert sorted(odd.settings.warehouse.rglob("*.parquet")) == before
+
+
+def test_json_is_json_for_a_float_that_is_no_number(odd):
+    _code, out, _err = call_opsmeter(
+        "query", "SELECT 1/0 AS q, 'nan'::DOUBLE AS n", "--json", home=odd.folder
+    )
+    assert json.loads(out, parse_constant=pytest.fail) == [{"q": None, "n": None}]
 
 
 def test_a_blank_line_at_the_start_of_a_later_slice_is_counted(home):
@@ -163,69 +194,8 @@ def test_attempts_keep_their_numbers_in_a_backfill(home):
     assert without_clocks(home) == before
 
 
-def test_a_null_in_an_unknown_parquet_column_is_no_extra_field(home):
-    b = io.BytesIO()
-    pl.DataFrame([payload("a") | {"region": "eu"}, payload("b") | {"region": None}]).write_parquet(
-        b
-    )
-    home.land("a.parquet", b.getvalue())
-    home.take_all()
-    assert home.rows("SELECT extra FROM events ORDER BY external_request_id") == [
-        ('{"region":"eu"}',),
-        (None,),
-    ]
-
-
-def test_a_csv_with_a_repeated_column_is_not_taken_in_silence(home):
-    home.land(
-        "a.csv",
-        b"externalRequestId,provider,model,inputTokens,inputTokens,outputTokens\nr1,openai,gpt-4o,5,6,7\n",
-    )
-    home.take_all()
-    assert home.rows("SELECT rule FROM quarantine") == [("duplicate_field",)]
-
-
-def test_intervals_and_repeated_names_are_answered(home):
-    home.land("a.jsonl", lines("a"))
-    home.take_all()
-    lag = home.resource.lake.query("SELECT max(ingested_at) - min(ingested_at) AS lag FROM events")
-    assert lag.rows == [(timedelta(0),)]
-    twice = home.resource.lake.query("SELECT 1 AS a, 2 AS a")
-    assert twice.to_dicts() == [{"a": 1, "a_2": 2}]
-
-
-def test_a_select_writes_no_file(home):
-    home.land("a.jsonl", lines("a"))
-    home.take_all()
-    before = sorted(home.settings.warehouse.rglob("*.parquet"))
-    with pytest.raises(QueryError):
-        home.resource.lake.query("FROM ducklake_flush_inlined_data('lake')")
-    assert sorted(home.settings.warehouse.rglob("*.parquet")) == before
-
-
-def test_json_is_json_for_a_float_that_is_no_number(home):
-    home.land("a.jsonl", lines("a"))
-    home.take_all()
-    _code, out, _err = run_opsmeter(
-        "query", "SELECT 1/0 AS q, 'nan'::DOUBLE AS n", "--json", home=home.folder
-    )
-    assert json.loads(out, parse_constant=pytest.fail) == [{"q": None, "n": None}]
-
-
 def test_version():
-    assert run_opsmeter("--version")[0] == 0
-
-
-def test_two_first_runs_at_once_leave_a_home_that_works(tmp_path):
-    for trial in range(4):
-        home = tmp_path / str(trial)
-        (home / "landing").mkdir(parents=True)
-        (home / "landing" / "a.jsonl").write_bytes(lines("a"))
-        both = [opsmeter("run", home=home) for _ in range(2)]
-        errors = [p.communicate()[1] for p in both]
-        assert not [e for e in errors if "Traceback" in e], errors
-        code, _, err = run_opsmeter("run", home=home)
-        assert code == 0, err
+    assert call_opsmeter("--version")[0] == 0
 
 
 def test_a_killed_opsmeter_run_does_not_hold_up_the_sensor_for_ever(tmp_path):
@@ -260,12 +230,12 @@ def test_a_home_keeps_its_landing(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jsonl").write_bytes(lines(name))
-    first = run_opsmeter("run", "--landing", str(tmp_path / "one"), home=tmp_path / "home")
+    first = call_opsmeter("run", "--landing", str(tmp_path / "one"), home=tmp_path / "home")
     assert first[0] == 0, first[2]
-    code, _, err = run_opsmeter("run", "--landing", str(tmp_path / "two"), home=tmp_path / "home")
+    code, _, err = call_opsmeter("run", "--landing", str(tmp_path / "two"), home=tmp_path / "home")
     assert code == 2
     assert "belongs to the landing" in err
-    again, out, _ = run_opsmeter(
+    again, out, _ = call_opsmeter(
         "run", "--landing", str(tmp_path / "one"), "--json", home=tmp_path / "home"
     )
     assert (again, json.loads(out)["lines"]) == (0, 0)
@@ -295,6 +265,6 @@ def test_a_home_that_is_restored_elsewhere_works_on_its_own_files(home, instance
     ],
 )
 def test_wrong_usage_says_what_is_wrong(tmp_path, arguments, saying):
-    code, out, err = run_opsmeter(*arguments, home=tmp_path / "home")
+    code, out, err = call_opsmeter(*arguments, home=tmp_path / "home")
     assert (code, out) == (2, "")
     assert saying in " ".join(err.split())

@@ -25,7 +25,7 @@ from opsmeter_pipeline.storage.price_log import Decision, append_decisions, read
 from opsmeter_pipeline.storage.price_versions import Sources, settle_prices
 from opsmeter_pipeline.storage.staging import Staging
 from tests.pipeline.releases import LOG, NOW, NewerBook, Prices
-from tests.pipeline.support import REPO, PipelineHome, jsonl, payload, run_opsmeter
+from tests.pipeline.support import REPO, PipelineHome, call_opsmeter, jsonl, payload
 
 D = Decimal
 CONTRACT = """
@@ -136,7 +136,7 @@ def priced(make_home) -> PipelineHome:
     file.write_text(CONTRACT.format(input="20"))
     home.land("1.jsonl", jsonl(payload("r1")))
     home.take_all()
-    code, _, err = run_opsmeter("prices", "accept", "--by", "ann", home=home.folder)
+    code, _, err = call_opsmeter("prices", "accept", "--by", "ann", home=home.folder)
     assert code == 0, err
     file.write_text(file.read_text() + ALIAS)
     called = {"provider": "azure", "model": "Prod-Chat"}
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_used_stops_a_run_before_it_takes_anything(
     file = priced.folder / "prices.toml"
     kept = file.read_text()
     file.write_text(kept.replace('"20"', "-20"))
-    code, out, err = run_opsmeter("run", "--json", home=priced.folder)
+    code, out, err = call_opsmeter("run", "--json", home=priced.folder)
     file.write_text(kept)
     assert (code, out) == (2, "")
     assert f"{file} cannot be used" in err

@@ -19,6 +19,7 @@ from tests.pipeline.search import contents, read, spellings
 from tests.pipeline.support import (
     NOON,
     PipelineHome,
+    call_opsmeter,
     clean_environment,
     jsonl,
     payload,
@@ -95,7 +96,8 @@ def taken(tmp_path_factory: pytest.TempPathFactory, policy: str) -> tuple[Path, 
         ["query", "FROM quarantine", "--json"],
         ["query", "FROM events", "--csv"],
     ):
-        code, out, err = run_opsmeter(*command, home=home, **POLICIES[policy])
+        run = run_opsmeter if command == ["run"] else call_opsmeter
+        code, out, err = run(*command, home=home, **POLICIES[policy])
         assert code == 0, err
         said += [out, err]
     # A run that fails when it publishes: what it staged is left behind.
@@ -113,7 +115,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory, policy: str) -> tuple[Path, 
 
 def test_the_run_did_what_the_policy_says(taken: tuple[Path, str], policy: str) -> None:
     home, _ = taken
-    code, out, err = run_opsmeter(
+    code, out, err = call_opsmeter(
         "query",
         "SELECT (SELECT count(*) FROM quarantine WHERE rule = 'raw_identifier') AS refused, "
         "(SELECT count(*) FROM events WHERE user_id LIKE 'h\\_%' ESCAPE '\\') AS hashed, "
@@ -196,7 +198,7 @@ def test_dagster_started_by_itself_keeps_its_files_private_too(tmp_path: Path) -
 @pytest.mark.parametrize(("key", "why"), [("", "is not set"), ("short", "has 5 bytes")])
 def test_nothing_is_taken_without_a_key(tmp_path: Path, key: str, why: str) -> None:
     home = tmp_path / "home"
-    code, _, err = run_opsmeter(
+    code, _, err = call_opsmeter(
         "run", home=home, OPSMETER_IDENTIFIERS="hash", OPSMETER_HASH_KEY=key
     )
     assert code == 2

@@ -46,7 +46,7 @@ def _pages(home: PipelineHome) -> str:
 @pytest.fixture(scope="module")
 def demo(make_home: MakeHome) -> PipelineHome:
     home = make_home()
-    write_demo_day(home.landing / "demo", now=utc_now())
+    write_demo_day(home.landing / "demo", now=utc_now(), events=5_000)
     home.take_all()
     return home
 

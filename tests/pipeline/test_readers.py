@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,15 @@ def filled(make_home: MakeHome) -> PipelineHome:
     return home
 
 
+@pytest.fixture(scope="module")
+def untouched(filled: PipelineHome) -> Iterator[None]:
+    """All rows of all tables are the same after the tests that ask for what is refused."""
+    before = snapshot(filled)
+    yield
+    assert snapshot(filled) == before
+
+
+@pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -123,11 +133,13 @@ def test_a_query_that_is_no_single_select_of_the_warehouse_is_refused(
     filled: PipelineHome, tmp_path: Path, sql: str
 ) -> None:
     (tmp_path / "secret.csv").write_text("a\nsecret\n")
-    before = snapshot(filled)
+    newest = filled.resource.lake.newest_snapshot()
+    files = {*filled.settings.warehouse.rglob("*")}
     with pytest.raises(QueryError):
         filled.resource.lake.query(sql.format(outside=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
-    assert snapshot(filled) == before
+    assert filled.resource.lake.newest_snapshot() == newest
+    assert {*filled.settings.warehouse.rglob("*")} == files
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`opsmeter reconcile` as a process on a real warehouse: what it explains, how it exits."""
+"""`opsmeter reconcile` on a real warehouse: what it explains, how it exits."""
 
 import json
 import re
@@ -19,7 +19,15 @@ from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.reconcile import Traffic, read_warehouse
 from opsmeter_pipeline.storage.survey import survey_landing
 from tests.pipeline.conftest import MakeHome
-from tests.pipeline.support import NOON, PipelineHome, hours, jsonl, payload, run_opsmeter, snapshot
+from tests.pipeline.support import (
+    NOON,
+    PipelineHome,
+    call_opsmeter,
+    hours,
+    jsonl,
+    payload,
+    snapshot,
+)
 
 DAY, NEXT_DAY, LAST_DAY = "2025-03-10", "2025-03-11", "2025-03-12"
 _COST = "0.003500000000000000"
@@ -58,7 +66,7 @@ def _reconcile(
 ) -> dict[str, Any]:
     path = tmp_path / "export"
     path.write_text(export)
-    found, out, err = run_opsmeter("reconcile", str(path), "--json", *options, home=home.folder)
+    found, out, err = call_opsmeter("reconcile", str(path), "--json", *options, home=home.folder)
     assert found == code, err
     return json.loads(out)
 
@@ -158,7 +166,7 @@ def test_the_text_shows_each_measure_with_its_parts_and_a_total(
 ) -> None:
     path = tmp_path / "costs.csv"
     path.write_text(HEADER + f"{DAY},openai,gpt-4o,8,,0.03\n{DAY},openai,acme-13b,2,,0.5\n")
-    code, out, err = run_opsmeter("reconcile", str(path), home=filled.folder)
+    code, out, err = call_opsmeter("reconcile", str(path), home=filled.folder)
     assert (code, err) == (1, "")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert f"{DAY} openai/acme-13b 0.5000 0.0000 -0.5000 unpriced -0.5000 outside" in lines
@@ -193,7 +201,7 @@ def test_what_cannot_be_asked_is_refused_with_how_to_ask(
 def test_a_file_that_cannot_be_read_exits_2(filled: PipelineHome, tmp_path: Path) -> None:
     (tmp_path / "export.json.gz").write_bytes(b"\x1f\x8b\x08\x00")
     for path, message in (("none.json", "No such file"), ("export.json.gz", "no UTF-8")):
-        code, out, err = run_opsmeter("reconcile", str(tmp_path / path), home=filled.folder)
+        code, out, err = call_opsmeter("reconcile", str(tmp_path / path), home=filled.folder)
         assert (code, out) == (2, "")
         assert message in " ".join(err.split())
 

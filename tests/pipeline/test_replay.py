@@ -4,6 +4,7 @@ import gzip
 import io
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ import assets.publish
 from opsmeter_pipeline.orchestration import resources
 from opsmeter_pipeline.orchestration.jobs import take_batches
 from opsmeter_pipeline.storage.price_book import PriceBook
+from tests.pipeline.conftest import MakeHome
 from tests.pipeline.replays import STRICT, held, replay, stricter_contract
 from tests.pipeline.support import (
     DAY,
@@ -33,9 +35,10 @@ EVENTS = """
 LEDGER = "SELECT accepted, duplicates, quarantined FROM ingest_batches ORDER BY taken_at"
 
 
-@pytest.fixture
-def two_batches(home: PipelineHome) -> PipelineHome:
+@pytest.fixture(scope="module")
+def filled(make_home: MakeHome) -> PipelineHome:
     """Two batches; the first holds lines back whose ids the second knows by now."""
+    home = make_home()
     with stricter_contract():
         home.land("a.jsonl", jsonl(
             payload("same", **held(attempt=1)),  # the event of b.jsonl:1
@@ -55,6 +58,12 @@ def two_batches(home: PipelineHome) -> PipelineHome:
     assert home.rows(LEDGER) == [(1, 0, 7), (3, 0, 0)]
     assert_balanced(home)
     return home
+
+
+@pytest.fixture
+def two_batches(filled: PipelineHome, tmp_path: Path) -> PipelineHome:
+    """A copy of it to replay in."""
+    return filled.copy(tmp_path / "home")
 
 
 def test_a_line_that_passes_now_becomes_an_event_once_whatever_came_since(

@@ -1,9 +1,11 @@
-"""`opsmeter quarantine` and `opsmeter replay` as processes, disturbed and undisturbed."""
+"""`opsmeter quarantine` and `opsmeter replay`, undisturbed, killed, and two at once."""
 
 import json
+import os
 import random
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +15,15 @@ from tests.pipeline.support import (
     NOON,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     hours,
     jsonl,
     opsmeter,
     payload,
-    run_opsmeter,
     snapshot,
 )
 
-KILLS = 3
+KILLS = 20 if "FAULT_KILLS" in os.environ else 2
 _PLACES = ("batch_id", "taken_at", "run_id", "visible_at", "replayed_at")
 _TABLES = ("events", "quarantine", "ingest_files", "attribution_hourly", "overview")
 
@@ -48,8 +50,9 @@ def filled(make_home: MakeHome) -> PipelineHome:
 
 
 @pytest.fixture
-def home(home: PipelineHome) -> PipelineHome:
-    return _fill(home)
+def home(filled: PipelineHome, tmp_path: Path) -> PipelineHome:
+    """A copy of it to replay in."""
+    return filled.copy(tmp_path / "home")
 
 
 def _tables(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
@@ -57,13 +60,13 @@ def _tables(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
 
 
 def _replay(home: PipelineHome, *arguments: str, code: int = 0) -> dict:
-    found, out, err = run_opsmeter("replay", *arguments, "--json", home=home.folder)
+    found, out, err = call_opsmeter("replay", *arguments, "--json", home=home.folder)
     assert found == code, err
     return json.loads(out)
 
 
 def test_quarantine_lists_rules_with_counts_and_samples(filled: PipelineHome) -> None:
-    code, out, err = run_opsmeter("quarantine", "--limit", "2", "--json", home=filled.folder)
+    code, out, err = call_opsmeter("quarantine", "--limit", "2", "--json", home=filled.folder)
     assert code == 0, err
     told = json.loads(out)
     assert (told["lines"], told["quarantined"]) == (78, 44)
@@ -85,12 +88,12 @@ def test_quarantine_lists_rules_with_counts_and_samples(filled: PipelineHome) ->
     assert len(strict["samples"]) == 2
     assert told["next"].endswith(f"replay --rule {STRICT}")
 
-    code, out, err = run_opsmeter("quarantine", "--file", "1/b.jsonl", home=filled.folder)
+    code, out, err = call_opsmeter("quarantine", "--file", "1/b.jsonl", home=filled.folder)
     assert code == 0, err
     assert "1/b.jsonl:7" in out
     assert "0/b.jsonl" not in out
     assert f"replay --rule {STRICT}" in out.partition("Try next:")[2]
-    code, out, err = run_opsmeter("quarantine", "--rule", "too_long", home=filled.folder)
+    code, out, err = call_opsmeter("quarantine", "--rule", "too_long", home=filled.folder)
     assert code == 0, err
     assert out.startswith("Nothing in quarantine by rule too_long; 78 lines were read.")
 
@@ -110,14 +113,14 @@ def test_quarantine_lists_rules_with_counts_and_samples(filled: PipelineHome) ->
 def test_what_does_not_exist_is_wrong_usage(
     filled: PipelineHome, arguments: list[str], told: str
 ) -> None:
-    code, out, err = run_opsmeter(*arguments, home=filled.folder)
+    code, out, err = call_opsmeter(*arguments, home=filled.folder)
     assert (code, out) == (2, "")
     assert told in err
     assert "Traceback" not in err
 
 
 def test_nothing_to_replay_is_success(home: PipelineHome) -> None:
-    code, out, err = run_opsmeter("replay", "--rule", "too_long", home=home.folder)
+    code, out, err = call_opsmeter("replay", "--rule", "too_long", home=home.folder)
     assert (code, out) == (0, "")
     assert "Nothing to replay" in err
     told = _replay(home, "--rule", "too_long")
@@ -149,7 +152,7 @@ def test_replay_tells_what_moved_and_the_second_time_nothing_does(home: Pipeline
 def test_replay_of_a_file_takes_its_batches_only(home: PipelineHome) -> None:
     assert _replay(home, "--file", "1/a.jsonl")["moved"] == 20
     assert home.rows("SELECT DISTINCT file FROM moved_lines") == [("1/a.jsonl",)]
-    code, out, err = run_opsmeter("replay", "--all", home=home.folder)
+    code, out, err = call_opsmeter("replay", "--all", home=home.folder)
     assert code == 0, err
     assert "20 of 24 quarantined lines are events now." in out
 
@@ -165,9 +168,9 @@ def test_a_file_that_is_gone_is_named_and_exits_1(home: PipelineHome) -> None:
 
 
 def test_a_replay_killed_anywhere_is_completed_by_the_next(
-    home: PipelineHome, make_home: MakeHome
+    home: PipelineHome, filled: PipelineHome, tmp_path: Path
 ) -> None:
-    undisturbed = _fill(make_home())
+    undisturbed = filled.copy(tmp_path / "undisturbed")
     _replay(undisturbed, "--all")
     rng = random.Random(5)
     for _ in range(KILLS):

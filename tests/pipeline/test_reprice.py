@@ -4,6 +4,7 @@ import io
 import json
 from contextlib import redirect_stdout
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -23,13 +24,14 @@ from opsmeter_pipeline.model.price_errors import (
 )
 from opsmeter_pipeline.orchestration.jobs import RepriceConfig, reprice_as
 from opsmeter_pipeline.storage import reprice, restate
+from tests.pipeline.conftest import MakeHome
 from tests.pipeline.support import (
     OF_A_HOME,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     jsonl,
     payload,
-    run_opsmeter,
     snapshot,
 )
 
@@ -84,13 +86,20 @@ def _state(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
     return snapshot(home, without=OF_A_HOME, tables=SUMMED)
 
 
-@pytest.fixture
-def unpriced(home: PipelineHome) -> PipelineHome:
+@pytest.fixture(scope="module")
+def filled(make_home: MakeHome) -> PipelineHome:
     """A home whose events of acme-9 had no price when they came, and would have one now."""
+    home = make_home()
     _land(home)
     home.take_all()
     _write_prices(home, "2.00")
     return home
+
+
+@pytest.fixture
+def unpriced(filled: PipelineHome, tmp_path: Path) -> PipelineHome:
+    """A copy of it to price again in."""
+    return filled.copy(tmp_path / "home")
 
 
 class Story(NamedTuple):
@@ -191,7 +200,7 @@ def test_what_has_a_price_changes_only_if_all_is_asked_for(unpriced: PipelineHom
 def test_a_price_that_is_gone_leaves_no_price_and_says_so(unpriced: PipelineHome) -> None:
     reprice_command(ALL, home=unpriced.folder, as_json=True)
     (unpriced.folder / "prices.toml").unlink()
-    assert run_opsmeter("prices", "accept", home=unpriced.folder)[0] == 0
+    assert call_opsmeter("prices", "accept", home=unpriced.folder)[0] == 0
     asked = ALL._replace(priced_too=True, reason="it was no contract", model="acme-9")
     reprice_command(asked, home=unpriced.folder, as_json=True)
     sums = "sum(newly_unpriced_attempts)::BIGINT, sum(cost_usd), sum(change_cost_usd)"
@@ -276,17 +285,17 @@ def test_what_cannot_be_asked_says_how_to_ask(
         reprice_command(ALL._replace(**change), home=unpriced.folder, as_json=True)
 
 
-def test_without_a_warehouse_there_is_nothing_to_reprice(home: PipelineHome) -> None:
+def test_without_a_warehouse_there_is_nothing_to_reprice(tmp_path: Path) -> None:
     with pytest.raises(WarehouseMissingError):
-        reprice_command(ALL, home=home.folder, as_json=False)
+        reprice_command(ALL, home=tmp_path, as_json=False)
 
 
 def test_a_person_reads_what_was_restated(unpriced: PipelineHome) -> None:
-    code, out, err = run_opsmeter("reprice", "--model", "acme-9", home=unpriced.folder)
+    code, out, err = call_opsmeter("reprice", "--model", "acme-9", home=unpriced.folder)
     assert (code, err) == (0, "")
     assert "restated" in out
     assert "0.0140" in out
-    code, out, err = run_opsmeter("reprice", home=unpriced.folder)
+    code, out, err = call_opsmeter("reprice", home=unpriced.folder)
     assert code == 0
     assert "Nothing to reprice" in out
 

@@ -18,11 +18,11 @@ from tests.pipeline.support import (
     NOON,
     PipelineHome,
     assert_balanced,
+    call_opsmeter,
     failure_of,
     hours,
     jsonl,
     payload,
-    run_opsmeter,
     without_clocks,
 )
 
@@ -270,7 +270,7 @@ def test_the_quality_view_is_read_by_the_command(deployed) -> None:
     home, _ = deployed
     claim_landing(home.settings)
     sql = "SELECT source, score FROM tracking_quality LIMIT 1"
-    code, out, _ = run_opsmeter("query", sql, "--json", home=home.folder)
+    code, out, _ = call_opsmeter("query", sql, "--json", home=home.folder)
     assert (code, json.loads(out)) == (0, [{"source": "checkout/*/checkout-*", "score": 95.45}])
 
 

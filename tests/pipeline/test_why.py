@@ -26,7 +26,7 @@ from opsmeter_pipeline.producers.demo_summary import DemoSummary
 from opsmeter_pipeline.quality import build_suite
 from opsmeter_pipeline.settings import claim_landing
 from tests.pipeline.conftest import MakeHome
-from tests.pipeline.support import PipelineHome, failure_of, hours, run_opsmeter
+from tests.pipeline.support import PipelineHome, call_opsmeter, failure_of, hours
 
 NOW = datetime(2025, 3, 11, 20, 30, tzinfo=UTC)
 EVENTS = 20_000
@@ -185,7 +185,7 @@ def test_the_command_prints_tables_for_a_person_and_refuses_what_cannot_be(demo:
     home, summary = demo
     start = f"{summary.spike_started_at:%Y-%m-%dT%H:%M:%SZ}"
     end = f"{summary.spike_started_at + hours(1):%Y-%m-%dT%H:%M:%SZ}"
-    code, out, _ = run_opsmeter(
+    code, out, _ = call_opsmeter(
         "why", "--from", start, "--to", end, "--by", "tenant_id", home=home.folder
     )
     assert code == 0
@@ -193,7 +193,7 @@ def test_the_command_prints_tables_for_a_person_and_refuses_what_cannot_be(demo:
     assert "by tenant_id" in out
     assert "by model" not in out
     assert "concentration: endpoint_tag search.rerank" in out
-    code, out, err = run_opsmeter("why", "--from", start[:-1], home=home.folder)
+    code, out, err = call_opsmeter("why", "--from", start[:-1], home=home.folder)
     assert (code, out) == (2, "")
     assert "has no time zone" in err
 
