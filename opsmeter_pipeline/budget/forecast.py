@@ -31,7 +31,7 @@ ones before with a probability of (n - 1) / (n + 1): 60 % of 4, 78 % of 8."""
 _WEIGHTS = (1000, 707, 500, 354, 250, 177, 125, 88)
 """How much a week counts in the median: half as much two weeks earlier."""
 _LEAST_PART = 24
-"""A pace is told once this part of the period has gone by: an hour of a day, a day of a month."""
+"""A pace is told once this part of the period has gone by, by its length divided."""
 BURN_HOURS = {DAILY: 3, "monthly": 24}
 """Over how many hours a pace is taken."""
 _MICRO = Decimal("0.000001")

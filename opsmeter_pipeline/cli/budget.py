@@ -21,7 +21,7 @@ from opsmeter_pipeline.cli.app import out, print_json
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import NoBudgetError
 from opsmeter_pipeline.settings import load_settings
-from opsmeter_pipeline.storage.budget import compute, read_changes
+from opsmeter_pipeline.storage.budget import compute, read_changes, read_closed
 from opsmeter_pipeline.storage.lake import Lake
 
 _STYLES = {OK: "green", WARNING: "yellow", EXCEEDED: "red", UNKNOWN: "magenta"}
@@ -43,7 +43,7 @@ def budget_command(*, closed: int, home: Path | None, as_json: bool) -> None:
         raise NoBudgetError
     lake, now = Lake(settings.warehouse), utc_now()
     found = compute(lake, settings.budget, now=now)
-    rows = _choose(found.rows, found.before, closed=closed)
+    rows = _choose(found.rows, read_closed(lake, limit=closed), closed=closed)
     changes = read_changes(lake).vstack(found.changes).to_dicts()
     present = [row for row in rows if not row["is_over"]]
     if as_json:
@@ -57,18 +57,18 @@ def budget_command(*, closed: int, home: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _choose(rows: pl.DataFrame, before: pl.DataFrame, *, closed: int) -> list[dict[str, Any]]:
+def _choose(rows: pl.DataFrame, known: pl.DataFrame, *, closed: int) -> list[dict[str, Any]]:
     """Return each budget's present period, and its newest ones that are over, the newest first."""
-    keys = ["budget", "period_name"]
-    every = pl.concat([rows, before.join(rows, on=keys, how="anti")])
-    ordered = every.sort("budget", "period_start_at", descending=[False, True])
-    present = ordered.filter(~pl.col("is_over")).join(rows, on=keys, how="semi")
-    over = ordered.filter("is_over").group_by("budget", maintain_order=True).head(closed)
-    return (
-        pl.concat([present, over.select(present.columns)])
-        .sort("budget", "period_start_at", descending=[False, True])
-        .to_dicts()
-    )
+    over = pl.concat([
+        rows.filter("is_over"), known.join(rows, on=["budget", "period_name"], how="anti")
+    ])  # fmt: skip
+    newest = _order(over).group_by("budget", maintain_order=True).head(closed)
+    shown = [rows.filter(~pl.col("is_over")), newest.select(rows.columns)]
+    return _order(pl.concat(shown)).to_dicts()
+
+
+def _order(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.sort("budget", "period_start_at", descending=[False, True])
 
 
 def _print(row: Row, changes: Sequence[Row]) -> None:

@@ -108,7 +108,7 @@ class Moment:
         return look
 
     @cached_property
-    def budgets(self) -> list[Row]:
+    def budgets(self) -> Sequence[Row]:
         """How budgets stand, as the job `budget` wrote down; if it does not run, computed here."""
         return read_current(self.home.lake, self.home.settings.budget, now=self.now)
 

@@ -43,10 +43,24 @@ _HISTORY = timedelta(weeks=WEEKS + 1)
 """How far back hours are read: a week more than are asked, to know whether the first is whole."""
 _AHEAD = timedelta(hours=1)
 """Senders' clocks may be ahead of ours, but not as far."""
-_STATUS = "FROM budget_status ORDER BY budget, period_start_at"
-_TOUCHED = """
-    SELECT number, batch_id, day, kind FROM day_changes WHERE number > ?
+_ALIVE = "NOT (is_over AND is_final)"
+"""Rows that time can still change; the others only change if a publish touches them, and there are
+more of them from year to year."""
+_STATUS = f"FROM budget_status WHERE {_ALIVE} ORDER BY budget, period_start_at"
+_KNOWN = f"""
+    FROM budget_status WHERE {_ALIVE} OR EXISTS (
+        SELECT 1 FROM (SELECT unnest(?::DATE[]) AS day)
+        WHERE period_start_at < ((day + 1)::TIMESTAMP AT TIME ZONE 'UTC')
+            AND period_end_at > (day::TIMESTAMP AT TIME ZONE 'UTC')
+    ) ORDER BY budget, period_start_at
 """
+_CLOSED = """
+    FROM budget_status WHERE is_over
+    QUALIFY row_number() OVER (PARTITION BY budget ORDER BY period_start_at DESC) <= ?
+"""
+_BEFORE = "SELECT max(computed_at) AS computed_at, max(changes_through) FROM budget_status"
+_TOUCHED = "SELECT number, batch_id, day, kind FROM day_changes WHERE number > ?"
+"""Each computation looks at all changes up to its own, so only those since the last can matter."""
 _NEWEST = "SELECT coalesce(max(number), 0)::BIGINT FROM day_changes"
 _SNAPSHOT = "SELECT id FROM ducklake_current_snapshot('lake') AS current(id)"
 _DELETE = """
@@ -63,18 +77,23 @@ class Computed:
         rows: of `budget_status`: those that were computed.
         changes: of `budget_changes`: what is new in it.
         dropped: keys of rows that are of no budget any more.
-        before: rows of `budget_status` as they were.
+        before_at: when the table was computed before; None if it is empty.
     """
 
     rows: pl.DataFrame
     changes: pl.DataFrame
     dropped: Sequence[tuple[str, str]]
-    before: pl.DataFrame
+    before_at: datetime | None
 
 
 def read_status(lake: Lake) -> pl.DataFrame:
-    """Return what the table says, by budget and period."""
+    """Return the rows of periods that are not final, by budget and period."""
     return lake.read(_STATUS)
+
+
+def read_closed(lake: Lake, *, limit: int) -> pl.DataFrame:
+    """Return this many rows of each budget's newest periods that are over."""
+    return lake.read(_CLOSED, [limit])
 
 
 def read_changes(lake: Lake) -> pl.DataFrame:
@@ -116,17 +135,18 @@ def compute(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> Computed
     """
     with lake.connect(read_only=True) as con:
         con.execute("BEGIN")
-        before = fetch(con, _STATUS)
-        known = read_known(before.to_dicts())
         look = Look(now, read_watermark_within(con), fetch(con, _NEWEST).item(),
                     fetch(con, _SNAPSHOT).item())  # fmt: skip
-        oldest = min((one.row["changes_through"] for one in known), default=look.changes_through)
-        touched = [Touched(*row) for row in fetch(con, _TOUCHED, [oldest]).iter_rows()]
+        before_at, counted = fetch(con, _BEFORE).row(0)
+        since = look.changes_through if counted is None else counted
+        touched = [Touched(*row) for row in fetch(con, _TOUCHED, [since]).iter_rows()]
+        days = sorted({one.day for one in touched})
+        known = read_known(fetch(con, _KNOWN, [days]).to_dicts())
         asked = plan(budgets, known, touched, now=now)
         spent = read_spent(con, asked, since=now - _HISTORY, until=now + _AHEAD)
         rows = build_rows(asked, spent, read_tops(con, find_troubled(asked, spent)), look=look)
         changes = list_changes([*_find_moved(con, asked, touched)], rows, now=now)
-    return Computed(rows, changes, find_dropped(known, asked, now=now), before)
+    return Computed(rows, changes, find_dropped(known, asked, now=now), before_at)
 
 
 def refresh(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> Computed:
@@ -140,15 +160,11 @@ def refresh(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> Computed
     keys = [*found.dropped, *found.rows.select("budget", "period_name").rows()]
     if not keys:
         return found
-    known_at = found.before["computed_at"].max()
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
-        if fetch(con, "SELECT max(computed_at) FROM budget_status").item() != known_at:
+        if fetch(con, _BEFORE).row(0)[0] != found.before_at:
             return  # another process has just done the same; its changes must not be told twice
-        sql = (
-            "DELETE FROM budget_status WHERE (budget, period_name) IN (SELECT unnest(?), unnest(?))"
-        )
-        con.execute(sql, [*map(list, zip(*keys, strict=True))])
+        con.execute(_DELETE, [*map(list, zip(*keys, strict=True))])
         _insert(con, BUDGET_STATUS, found.rows)
         _insert(con, BUDGET_CHANGES, found.changes)
 
