@@ -26,19 +26,19 @@ class Moved:
     Attributes:
         known: which, as the table knew it.
         touches: the changes of publishes that its row did not count.
-        parts: by how much each batch's part changed; None if the state before cannot be read.
+        parts: by how much the part of each batch changed of which that is known.
     """
 
     known: Known
     touches: Sequence[Touched]
-    parts: Mapping[str, Part] | None
+    parts: Mapping[str, Part]
 
 
 def list_changes(moved: Sequence[Moved], rows: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
     """Return rows of `budget_changes`; what changed nothing has none.
 
-    Their sum is what `spent_usd` moved by. Where the parts of batches do not say it, because the
-    snapshot before is gone, all of it is one row that names every batch it may be of.
+    Their sum is what `spent_usd` moved by. What the known parts leave, because the snapshot before
+    is gone, is one row that names every batch it may be of.
 
     Args:
         moved: what may have changed.
@@ -52,10 +52,14 @@ def list_changes(moved: Sequence[Moved], rows: pl.DataFrame, *, now: datetime) -
 
 def _list_changes(moved: Moved, row: Mapping[str, Any], now: datetime) -> Iterator[dict[str, Any]]:
     before = moved.known.row
-    whole = Part(row["attempts"] - before["attempts"], row["spent_usd"] - before["spent_usd"])
-    parts = {one: part for one, part in (moved.parts or {}).items() if any(part)}
-    if sum((part.cost_usd for part in parts.values()), Decimal(0)) != whole.cost_usd:
-        parts = {", ".join(sorted({one.batch_id for one in moved.touches})): whole}
+    parts = {one: part for one, part in moved.parts.items() if any(part)}
+    left = Part(
+        row["attempts"] - before["attempts"] - sum(one.attempts for one in parts.values()),
+        row["spent_usd"] - before["spent_usd"] - sum(one.cost_usd for one in parts.values()),
+    )
+    if any(left):
+        batch_ids = {one.batch_id for one in moved.touches}
+        parts[", ".join(sorted(batch_ids - set(moved.parts) or batch_ids))] = left
     for batch_id, part in sorted(parts.items()):
         of_it = [one for one in moved.touches if one.batch_id in batch_id.split(", ")]
         yield {

@@ -48,9 +48,7 @@ def _refuse_flags(value: object) -> object:
 _Usd = Annotated[
     Decimal, Field(gt=0, max_digits=24, decimal_places=12), BeforeValidator(_refuse_flags)
 ]
-_Share = Annotated[
-    Decimal, Field(gt=0, le=1, max_digits=5, decimal_places=4), BeforeValidator(_refuse_flags)
-]
+_Share = Annotated[Decimal, Field(gt=0, le=1, decimal_places=4), BeforeValidator(_refuse_flags)]
 _Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 
 

@@ -4,8 +4,7 @@ The job `budget` and, where that did not run, a tick of the alerts do the same h
 computed for which period and what it means is judged in the `budget` stage.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -184,15 +183,21 @@ def _find_moved(
 
 def _compare_parts(
     con: duckdb.DuckDBPyConnection, known: Known, touches: Sequence[Touched]
-) -> Mapping[str, Part] | None:
+) -> dict[str, Part]:
+    """Return by how much each batch's part changed since the row's snapshot.
+
+    Where that is gone, of batches that were taken since: before, they had none.
+    """
+    again = {one.batch_id for one in touches if one.kind != "live"}
     batch_ids = sorted({one.batch_id for one in touches})
     after = read_parts(con, known.budget, known.period, batch_ids)
-    with suppress(duckdb.Error):  # the snapshot is gone
-        before = read_parts(con, known.budget, known.period, batch_ids,
-                            snapshot_id=known.row["snapshot_id"])  # fmt: skip
-        return {one: _subtract(after.get(one, _NEVER), before.get(one, _NEVER))
-                for one in batch_ids}  # fmt: skip
-    return None
+    try:
+        before = read_parts(
+            con, known.budget, known.period, batch_ids, snapshot_id=known.row["snapshot_id"]
+        )
+    except duckdb.Error:
+        batch_ids, before = [one for one in batch_ids if one not in again], {}
+    return {one: _subtract(after.get(one, _NEVER), before.get(one, _NEVER)) for one in batch_ids}
 
 
 def _subtract(one: Part, other: Part) -> Part:

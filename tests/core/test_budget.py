@@ -5,14 +5,17 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsmeter_pipeline.budget import Moved, Part, list_changes
 from opsmeter_pipeline.budget.conditions import judge_spend_conditions, judge_unknown_conditions
 from opsmeter_pipeline.budget.periods import find_period, list_periods
 from opsmeter_pipeline.budget.plan import Touched, find_dropped, is_due, plan, read_known
 from opsmeter_pipeline.budget.verdict import judge_budgets
+from opsmeter_pipeline.model.tables import BUDGET_STATUS
 from tests.core.budget_scenario import (
     DAY,
     HOUR,
@@ -27,6 +30,7 @@ from tests.core.budget_scenario import (
     utc,
 )
 
+D = Decimal
 ALL_DAY = "daily"
 TODAY = NOON - timedelta(hours=2)
 NEXT_DAY = NOON + DAY
@@ -402,6 +406,38 @@ def test_what_was_reported_first_stays_and_is_not_reported_before_the_end() -> N
     yesterday = _only(rows, "2026-11-23")
     assert (yesterday["reported_at"], yesterday["reported_usd"]) == (NEXT_DAY, 3)
     assert yesterday["spent_usd"] == 4
+
+
+@pytest.mark.parametrize(
+    ("parts", "listed"),
+    [
+        # Both are known.
+        ({"b1": Part(1, D(2)), "b2": Part(0, D(-1))}, [("b1", 1, 2), ("b2", 0, -1)]),
+        # One that did not touch the budget has no row.
+        ({"b1": Part(1, D(1)), "b2": Part(0, D(0))}, [("b1", 1, 1)]),
+        # The snapshot is gone: what is left is of the one that was there before, or of any.
+        ({"b1": Part(1, D(2))}, [("b1", 1, 2), ("b2", 0, -1)]),
+        ({}, [("b1, b2", 1, 1)]),
+    ],
+)
+def test_changes_by_batch_sum_up_to_what_the_spend_moved_by(
+    parts: dict[str, Part], listed: list[tuple[str, int, int]]
+) -> None:
+    daily = budget("10", period="daily")
+    rows = refresh([daily], [Spending(TODAY, "9")], now=NEXT_DAY,
+                   rows=refresh([daily], [], now=NOON))  # fmt: skip
+    (known,) = (one for one in read_known(rows) if one.period.name == "2026-11-23")
+    touches = [Touched(4, "b1", NOON.date(), "live"), Touched(5, "b2", NOON.date(), "replay")]
+    moved = [Moved(known, touches, parts)]
+    attempts, usd = (sum(one[nth] for one in listed) for nth in (1, 2))
+    now_told = dict(known.row) | {
+        "attempts": 1 + attempts, "spent_usd": D(9 + usd), "state": "warning"
+    }  # fmt: skip
+    after = pl.DataFrame([now_told], schema=BUDGET_STATUS.schema)
+    told = list_changes(moved, after, now=NEXT_DAY)
+    assert told.select("batch_id", "change_attempts", "change_usd").rows() == listed
+    assert told["number"].max() == (5 if len(listed) == 2 or "," in listed[0][0] else 4)
+    assert set(told["kind"]) <= {"live", "replay", "live, replay"}
 
 
 def test_a_budget_that_is_gone_keeps_what_is_over_and_loses_what_goes_on() -> None:

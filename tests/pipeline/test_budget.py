@@ -217,7 +217,7 @@ output_usd_per_mtok = "8.00"
 
 
 def test_what_changes_a_day_after_its_end_is_listed_by_batch_and_how(home: PipelineHome) -> None:
-    """Late data, then a replay by other prices; a line costs 0.0035 USD, that of acme 0.0028."""
+    """A line costs 0.0035 USD, that of acme at least something, and 0.0028 once it has a price."""
     lake = home.resource.lake
     first, second = "2025-03-10T11:59:00Z", "2025-03-10T22:00:00Z"
     home.land("a.jsonl", jsonl(payload("r1", timestamp=first), payload("r2", timestamp=first),
@@ -227,7 +227,7 @@ def test_what_changes_a_day_after_its_end_is_listed_by_batch_and_how(home: Pipel
     in_time = datetime(2025, 3, 10, 13, tzinfo=UTC)
     (row,) = refresh(lake, [DAILY], now=in_time).rows.to_dicts()
     assert (row["spent_usd"], row["unpriced_attempts"], row["is_over"]) == (D("0.007"), 1, False)
-    assert (row["state"], row["least_state"], row["spent_high_usd"]) == ("unknown", "ok", None)
+    assert (row["state"], row["least_state"], row["most_state"]) == ("unknown", "ok", "exceeded")
     after = datetime(2025, 3, 11, 1, tzinfo=UTC)
     refresh(lake, [DAILY], now=after)
     assert find_due(lake, [DAILY], now=after) is None
@@ -246,8 +246,8 @@ def test_what_changes_a_day_after_its_end_is_listed_by_batch_and_how(home: Pipel
         "SELECT batch_id, kind, change_attempts, change_usd, state_before, state_after "
         "FROM budget_changes ORDER BY number"
     ) == [
-        (batches[1], "live", 1, D("0.0035"), "unknown", "unknown"),
-        (batches[0], "backfill", 0, D("0.0028"), "unknown", "exceeded"),
+        (batches[1], "live", 1, D("0.0035"), "unknown", "exceeded"),
+        (batches[0], "backfill", 0, D("0.0028"), "exceeded", "exceeded"),
     ]
     (row,) = home.rows("SELECT spent_usd, reported_usd, state FROM budget_status "
                        "WHERE period_name = '2025-03-10'")  # fmt: skip
