@@ -53,7 +53,7 @@ def describe_spend(row: Row) -> str:
 def describe_driver(row: Row) -> str:
     """Return the largest parts of what was spent, or nothing if they are not told."""
     parts = [
-        f"{name} {row[column]} is {row[share]:.0%} of it"
+        f"{name} {row[column]} is {row[share]:.1%} of it"
         for name, column, share in (
             ("endpoint", "top_endpoint_tag", "top_endpoint_share"),
             ("tenant", "top_tenant_id", "top_tenant_share"),

@@ -62,8 +62,8 @@ def _choose(rows: pl.DataFrame, known: pl.DataFrame, *, closed: int) -> list[dic
     over = pl.concat([
         rows.filter("is_over"), known.join(rows, on=["budget", "period_name"], how="anti")
     ])  # fmt: skip
-    newest = _order(over).group_by("budget", maintain_order=True).head(closed)
-    shown = [rows.filter(~pl.col("is_over")), newest.select(rows.columns)]
+    newest = _order(over).filter(pl.int_range(pl.len()).over("budget") < closed)
+    shown = [rows.filter(~pl.col("is_over")), newest]
     return _order(pl.concat(shown)).to_dicts()
 
 

@@ -109,6 +109,8 @@ def read_current(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> lis
         WarehouseBusyError: it had to be computed, and the catalogue stayed locked.
     """
     rows = read_status(lake)
+    if not budgets and rows.is_empty():
+        return []
     newest = rows["computed_at"].max()
     is_old = not isinstance(newest, datetime) or newest <= now - OVERDUE
     if is_old and find_due(lake, budgets, now=now):
@@ -134,11 +136,11 @@ def compute(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> Computed
     """
     with lake.connect(read_only=True) as con:
         con.execute("BEGIN")
-        look = Look(now, read_watermark_within(con), fetch(con, _NEWEST).item(),
-                    fetch(con, _SNAPSHOT).item())  # fmt: skip
         before_at, counted = fetch(con, _BEFORE).row(0)
-        since = look.changes_through if counted is None else counted
+        since = fetch(con, _NEWEST).item() if counted is None else counted
         touched = [Touched(*row) for row in fetch(con, _TOUCHED, [since]).iter_rows()]
+        newest = max((one.number for one in touched), default=since)
+        look = Look(now, read_watermark_within(con), newest, fetch(con, _SNAPSHOT).item())
         days = sorted({one.day for one in touched})
         known = read_known(fetch(con, _KNOWN, [days]).to_dicts())
         asked = plan(budgets, known, touched, now=now)

@@ -39,6 +39,8 @@ _BITS = 60
 """How many patterns of a column are told in one whole number."""
 _HOUR = "epoch_us(hour_at) // 3600000000"
 """The number of an hour since 1970, as `budget.hours` counts them."""
+_PRICED = ("cost_usd", "unpriced_low_usd", "unpriced_high_usd")
+"""What of an event its measures are made of."""
 TOP_COLUMNS = ("endpoint_tag", "tenant_id")
 """The dimensions whose largest part is told."""
 
@@ -265,20 +267,18 @@ def _read_pieces(
     if not pieces:
         told = [one.rsplit(" AS ", maxsplit=1)[-1] for one in scopes.selected]
         return pl.DataFrame(schema=dict.fromkeys(["place", *told], pl.Int64) | kinds)
-    queries: list[str] = []
-    for hour_at, starts in pieces.items():
-        ends = [*starts[1:], hour_at + HOUR]
-        cases = " ".join(
-            f"WHEN occurred_at < {_instant(end)} THEN {_number(start)}"
-            for start, end in zip(starts, ends, strict=True)
-        )
-        selected = ", ".join([f"(CASE {cases} END)::BIGINT AS place", *scopes.selected])
-        queries.append(
-            f"SELECT {selected}, {_EVENT_SUMS} FROM events WHERE {REAL} "
-            f"AND occurred_at >= {_instant(hour_at)} AND occurred_at < {_instant(hour_at + HOUR)} "
-            f"GROUP BY ALL"
-        )
-    return fetch(con, " UNION ALL ".join(queries))
+    columns = ", ".join(["occurred_at", *_PRICED, *sorted({*scopes.names, *scopes.wild})])
+    rows = " UNION ALL ".join(
+        f"SELECT {columns} FROM events WHERE {REAL} AND occurred_at >= {_instant(hour_at)} "
+        f"AND occurred_at < {_instant(hour_at + HOUR)}"
+        for hour_at in pieces
+    )
+    starts = sorted(start for of_hour in pieces.values() for start in of_hour)
+    cases = " ".join(
+        f"WHEN occurred_at >= {_instant(start)} THEN {_number(start)}" for start in reversed(starts)
+    )
+    selected = ", ".join([f"(CASE {cases} END)::BIGINT AS place", *scopes.selected, _EVENT_SUMS])
+    return fetch(con, f"SELECT {selected} FROM ({rows}) GROUP BY ALL")
 
 
 def _sum_scopes(scopes: _Scopes, cells: pl.DataFrame) -> pl.DataFrame:

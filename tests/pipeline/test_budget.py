@@ -302,7 +302,7 @@ def test_each_transition_is_told_once_over_restarts_and_a_new_period_ends_it(
         fill(lake, tmp_path, [_spend(noon - timedelta(minutes=20), "2", batch_id="most")])
         assert tick(noon + timedelta(minutes=3)) == ["opened", "escalated"]
         assert tick(noon + timedelta(minutes=4)) == ["opened", "escalated"]
-        assert "endpoint chat.answer is 100% of it" in receiver.letters[1]["message"]
+        assert "endpoint chat.answer is 100.0% of it" in receiver.letters[1]["message"]
         assert tick(noon + timedelta(hours=12)) == ["opened", "escalated", "resolved"]
     (incident,) = read_newest(lake, limit=9)
     assert (incident.state, incident.severity) == ("resolved", "critical")
@@ -364,11 +364,17 @@ def test_the_job_writes_the_table_judges_it_and_is_due_only_when_something_chang
     assert [(one["budget"], one["state"], D(one["spent_usd"])) for one in told["budgets"]] == [
         ("far", "ok", 90), ("over", "exceeded", 90)
     ]  # fmt: skip
+    # A period that was over, of a budget that is not set any more, and none is asked for.
+    old = [Budget(name="old", limit_usd=D(1), period="daily")]
+    now = utc_now() - timedelta(days=3)
+    refresh(now_home.resource.lake, old, now=now)
+    refresh(now_home.resource.lake, [], now=now + timedelta(days=1))
     with pytest.raises(SystemExit):
         budget_command(closed=0, home=now_home.folder, as_json=False)
     shown = capsys.readouterr().out
     assert "exceeded ████████████████████ 180.0%  over  prod" in shown
     assert "90.00 of 50.00 USD" in shown
+    assert "old" not in shown
 
 
 def test_alerts_compute_budgets_themselves_where_no_job_runs(now_home: PipelineHome) -> None:
