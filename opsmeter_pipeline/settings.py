@@ -5,11 +5,14 @@ option, environment variable, `opsmeter.toml` in the working folder, default.
 """
 
 import os
+import tomllib
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -27,6 +30,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from opsmeter_pipeline.model.budget import Budget, refuse_namesakes
 from opsmeter_pipeline.model.errors import HashKeyError, OtherLandingError, SettingsError
 from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES, REFUSE, IdentifierPolicy
 from opsmeter_pipeline.model.objective import Slo
@@ -35,6 +39,14 @@ _SOURCES = "an option, OPSMETER_* or opsmeter.toml"
 TOML_FILE = Path("opsmeter.toml")
 CLAIM = "landing.txt"
 """File of a home that names its landing."""
+
+
+class _ExactToml(TomlConfigSettingsSource):
+    """`opsmeter.toml`, in which 0.1 is a tenth and no float beside it."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:  # noqa: ANN401 - as the class above
+        with file_path.open(mode="rb") as file:
+            return tomllib.load(file, parse_float=Decimal)
 
 
 class Maintenance(BaseModel):
@@ -102,6 +114,7 @@ class Settings(BaseSettings):
         maintenance: windows in which conditions are recorded and nothing is sent.
         snapshot_days: how long a state of the warehouse can be read again with `AT`; what
             `restatements` names stays for good.
+        budget: what may be spent, `[[budget]]` in `opsmeter.toml`.
     """
 
     model_config = SettingsConfigDict(
@@ -135,6 +148,7 @@ class Settings(BaseSettings):
     page_url: str | None = None
     maintenance: tuple[Maintenance, ...] = ()
     snapshot_days: int = Field(default=7, ge=1, le=3660)
+    budget: Annotated[tuple[Budget, ...], AfterValidator(refuse_namesakes)] = ()
 
     @field_validator("alert_urls", mode="before")
     @classmethod
@@ -233,7 +247,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources in order of precedence."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _ExactToml(settings_cls)
 
 
 def load_settings(**options: object) -> Settings:

@@ -166,6 +166,21 @@ def doubles(
 
 
 @app.command()
+def budget(
+    context: typer.Context,
+    closed: Annotated[
+        int, typer.Option("--closed", min=0, help="Also the newest periods that are over.")
+    ] = 0,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show what is spent of each budget and what will be; exit 1 if one is exceeded now."""
+    from opsmeter_pipeline.cli.budget import budget_command
+
+    budget_command(closed=closed, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def reconcile(  # noqa: PLR0913, PLR0917 - an argument for each option
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The provider's usage or cost export.")],

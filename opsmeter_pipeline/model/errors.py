@@ -66,6 +66,17 @@ class SettingsError(UsageError):
         super().__init__(f"Bad setting in {source}: {'; '.join(problems)}")
 
 
+class NoBudgetError(UsageError):
+    """No budget is set."""
+
+    def __init__(self) -> None:
+        """Say where budgets are set."""
+        super().__init__(
+            "No budget is set. Add one to opsmeter.toml in the working folder: [[budget]], "
+            'name = "all", limit_usd = 1000, period = "monthly"; see docs/budgets.md.'
+        )
+
+
 class IncidentMissingError(UsageError):
     """There is no incident of that id."""
 

@@ -35,6 +35,13 @@ from opsmeter_pipeline.alerts.orchestrator import (
     judge_failing_ticks,
 )
 from opsmeter_pipeline.alerts.quarantine import QUARANTINE_JUMP, judge_quarantine_jump
+from opsmeter_pipeline.budget.conditions import (
+    BUDGET_SPEND,
+    BUDGET_UNKNOWN,
+    judge_spend_conditions,
+    judge_unknown_conditions,
+)
+from opsmeter_pipeline.budget.words import Row
 from opsmeter_pipeline.freshness.burn import SLO_BURN, judge_burn
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.condition import WARNING, Condition, Key
@@ -44,6 +51,7 @@ from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.probe import PROBE_LOST, judge_lost, judge_silence
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
+from opsmeter_pipeline.storage.budget import read_current
 from opsmeter_pipeline.storage.clocks import read_newest_lags
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
@@ -102,6 +110,11 @@ class Moment:
         look = LandingLook(self.by, watermark, survey.waiting_bytes(settings))
         keep_look(settings.looks, look, before=self.looks)
         return look
+
+    @cached_property
+    def budgets(self) -> Sequence[Row]:
+        """How budgets stand, as the job `budget` wrote down; if it does not run, computed here."""
+        return read_current(self.home.lake, self.home.settings.budget, now=self.now)
 
     @property
     def watching_since(self) -> datetime:
@@ -214,6 +227,16 @@ def look_at_clocks(moment: Moment) -> list[Condition]:
     return find_skew(lags, now=moment.now)
 
 
+def look_at_budgets(moment: Moment) -> list[Condition]:
+    """Whether a budget is near its limit or above it."""
+    return judge_spend_conditions(moment.budgets, now=moment.now)
+
+
+def look_at_unknown_budgets(moment: Moment) -> list[Condition]:
+    """Whether of a budget nobody can tell, because events have no price."""
+    return judge_unknown_conditions(moment.budgets, now=moment.now)
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -225,6 +248,8 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         QUARANTINE_JUMP: look_at_quarantine,
         PROBE_LOST: look_at_probes,
         CLOCK_SKEW: look_at_clocks,
+        BUDGET_SPEND: look_at_budgets,
+        BUDGET_UNKNOWN: look_at_unknown_budgets,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

@@ -7,6 +7,8 @@ from functools import partial
 import dagster as dg
 
 from opsmeter_pipeline.model.tables import (
+    BUDGET_CHANGES,
+    BUDGET_STATUS,
     COST_DRIVERS,
     DOUBLE_INSTRUMENTATION,
     RESTATEMENTS,
@@ -22,6 +24,7 @@ SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
+BUDGET_JOB_NAME = "budget"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
@@ -94,6 +97,7 @@ _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
+_BUDGETS = dg.AssetSelection.assets(BUDGET_STATUS.name, BUDGET_CHANGES.name)
 
 ingest_job = _define_job(
     INGEST_JOB_NAME,
@@ -102,6 +106,7 @@ ingest_job = _define_job(
     - _DOUBLES
     - _RESTATEMENTS
     - _PROBES_DAILY
+    - _BUDGETS
     - _QUALITY_CHECKS,
     description="Take one batch of landed lines to the tables people read.",
 )
@@ -134,6 +139,12 @@ probe_job = _define_job(
     PROBE_JOB_NAME,
     selection=_PROBES_DAILY - _QUALITY_CHECKS,
     description="Sum up the probes by day, with a plot.",
+)
+
+budget_job = _define_job(
+    BUDGET_JOB_NAME,
+    selection=_BUDGETS - _QUALITY_CHECKS,
+    description="Compute how budgets stand, and what is to come of them, from the cube.",
 )
 
 silence_job = _define_job(

@@ -12,6 +12,7 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.probe_errors import TickTakenError
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import (
+    BUDGET_JOB_NAME,
     DOUBLES_JOB_NAME,
     DRIVERS_JOB_NAME,
     PROBE_JOB_NAME,
@@ -22,6 +23,7 @@ from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.orchestration.probing import send_probe
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.probe import INTERVAL, LOST
+from opsmeter_pipeline.storage.budget import find_due
 from opsmeter_pipeline.storage.quality import is_installed
 
 QUALITY_CRON = "17 * * * *"
@@ -38,6 +40,8 @@ MAINTAIN_CRON = "27 * * * *"
 PROBE_CRON = "*/5 * * * *"
 PROBES_DAILY_CRON = "57 0 * * *"
 """Daily, when each probe of yesterday has been seen or given up."""
+BUDGET_CRON = "*/5 * * * *"
+"""As often as freshness is promised by default; most ticks find nothing new and start no run."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -130,6 +134,22 @@ def probe_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource) ->
 def probes_daily_schedule() -> dg.RunRequest:
     """Ask for one run."""
     return dg.RunRequest()
+
+
+@_schedule(
+    job_name=BUDGET_JOB_NAME,
+    cron_schedule=BUDGET_CRON,
+    description="Computes how budgets stand once something was published, or an hour or period is "
+    "over.",
+)
+def budget_schedule(
+    context: dg.ScheduleEvaluationContext, home: HomeResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run if the table is not as it should be now, unless one is under way."""
+    why = find_due(home.lake, home.settings.budget, now=utc_now())
+    if why is None:
+        return dg.SkipReason("Budgets are as they were computed, or there are none.")
+    return _one_at_a_time(context, BUDGET_JOB_NAME)
 
 
 def _one_at_a_time(

@@ -9,7 +9,9 @@ from types import MappingProxyType
 
 import polars as pl
 
+from opsmeter_pipeline.budget.states import STATES
 from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.model.budget import DAILY, MONTHLY
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.condition import SEVERITIES
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
@@ -54,6 +56,15 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "stuck_at": STUCK,
         "alerts.state": ("waiting", "claimed", "sent", "given_up"),
         "alerts.kind": ("opened", "escalated", "resolved"),
+        "budget_status.environment": (*ENVIRONMENTS, "*"),
+        "period": (DAILY, MONTHLY),
+        "budget_status.state": STATES,
+        "least_state": STATES,
+        "most_state": STATES,
+        "state_before": STATES,
+        "state_after": STATES,
+        "burn_against": ("weeks", "limit"),
+        "forecast_by": ("weeks", "pace"),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -116,6 +127,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "second_endpoint_tag",
         ),
         "model_resolutions": ("provider", "model", "source_version"),
+        "budget_status": ("budget", "period_name"),
         "incidents": ("incident_id",),
         "incident_events": ("incident_id", "number"),
         "alerts": ("message_id", "sink"),

@@ -49,6 +49,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "model_resolutions": ("provider", "model"),
         "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
+        "budget_status": ("budget", "period_name"),
+        "budget_changes": ("number", "budget", "period_name", "batch_id"),
         "first_served": ("batch_id",),
         "probes": ("probe_id",),
         "incidents": ("incident_id",),

@@ -332,6 +332,28 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 WHERE d.change_usd IS DISTINCT FROM t.change_usd ORDER BY ALL""",
             ),
         ),
+        "budget_status": (
+            promise_query(
+                "balance",
+                "What is spent at least is no more than at most, and no less than what is priced.",
+                query=find_rows(
+                    "budget_status",
+                    "spent_low_usd < spent_usd OR spent_low_usd > spent_high_usd",
+                ),
+            ),
+            promise_query(
+                "balance",
+                "What a period had spent when it was reported, and all that changed it since, is "
+                "what it has spent.",
+                query=f"""SELECT budget, period_name, reported_usd, change_usd, spent_usd
+                FROM budget_status LEFT JOIN (
+                    SELECT budget, period_name, sum(change_usd)::{_MONEY} AS change_usd
+                    FROM budget_changes GROUP BY ALL
+                ) USING (budget, period_name)
+                WHERE reported_usd + coalesce(change_usd, 0) <> spent_usd ORDER BY ALL""",
+            ),
+        ),
+        "budget_changes": (_refers("budget_changes", "budget_status", "budget, period_name"),),
         "clocks_hourly": (
             _agrees(
                 "attempts and cost_usd are those of the ledger.",

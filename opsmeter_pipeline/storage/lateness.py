@@ -26,6 +26,11 @@ def read_watermark(lake: Lake) -> Watermark | None:
     return next((Watermark(**row) for row in lake.read(_NEWEST).iter_rows(named=True)), None)
 
 
+def read_watermark_within(con: duckdb.DuckDBPyConnection) -> Watermark | None:
+    """Return the same within a transaction."""
+    return next((Watermark(**row) for row in fetch(con, _NEWEST).iter_rows(named=True)), None)
+
+
 def note_look(lake: Lake, watermark: Watermark) -> bool:
     """Write a look down that took nothing, if another hour is final by it; return whether.
 

@@ -36,8 +36,11 @@ STAGES = {
     "dashboard",
     "alerts",
     "probe",
+    "budget",
 }
-LOOKED = ["double_instrumentation", "restatements", "probes_daily"]
+LOOKED = [
+    *("budget_changes", "budget_status", "double_instrumentation", "restatements", "probes_daily")
+]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
 TICKED = ["alerts", "incident_events", "incidents", "probes"]
@@ -50,6 +53,8 @@ ASSET_KEYS = [
     "batch_ledger",
     "batch_stages",
     "batch_times",
+    "budget_changes",
+    "budget_status",
     "clock_lags",
     "clocks_hourly",
     "cost_drivers",
@@ -104,6 +109,7 @@ ASSET_KEYS = [
 ]
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
+    ("budget_status", "budgets"),
     ("cube_sums", "cube_equals_events"),
     ("cube_sums", "dimensions_equal_events"),
     ("cube_sums", "views_equal_events"),
@@ -130,6 +136,8 @@ QUALITY_KINDS = {
     "incident_events": "amounts columns grain present references",
     "incidents": "amounts columns grain present values",
     "attribution_hourly": "amounts balance columns grain present references values",
+    "budget_changes": "amounts columns present references values",
+    "budget_status": "amounts balance columns grain present values",
     "cost_drivers": "amounts balance columns grain present values",
     "day_changes": "amounts balance columns grain present references values",
     "clocks_hourly": "amounts balance columns grain present references values",
@@ -246,6 +254,7 @@ def test_the_jobs_hold_every_asset() -> None:
     for job, keys in (
         ("ingest", ingested),
         ("drivers", {"cost_drivers"}),
+        ("budget", {"budget_changes", "budget_status"}),
         ("doubles", {"double_instrumentation"}),
         ("reprice", {"restatements"}),
         ("probe", {"probes_daily"}),
@@ -316,9 +325,11 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("doubles", "drivers", "ingest", "maintain", "probe", "quality", "reprice", "silence")
+        *("budget", "doubles", "drivers", "ingest", "maintain", "probe", "quality", "reprice"),
+        "silence",
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
+        "budget_schedule",
         "doubles_schedule",
         "drivers_schedule",
         "maintain_schedule",

@@ -5,6 +5,7 @@ in the `views` stage. Cubes hold additive measures only, so any total is a sum o
 """
 
 from opsmeter_pipeline.model.tables.alerts import ALERTS, INCIDENT_EVENTS, INCIDENTS
+from opsmeter_pipeline.model.tables.budgets import BUDGET_CHANGES, BUDGET_STATUS
 from opsmeter_pipeline.model.tables.cubes import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
@@ -46,6 +47,8 @@ __all__ = [
     "ATTRIBUTION_HOURLY",
     "BATCH_TABLES",
     "BATCH_TIMES",
+    "BUDGET_CHANGES",
+    "BUDGET_STATUS",
     "CLOCKS_HOURLY",
     "COMPARED",
     "COST_DRIVERS",
@@ -110,6 +113,8 @@ TABLES = (
     MODEL_RESOLUTIONS,
     RESTATEMENTS,
     COST_DRIVERS,
+    BUDGET_STATUS,
+    BUDGET_CHANGES,
     FIRST_SERVED,
     PROBES,
     INCIDENTS,

@@ -1,0 +1,1 @@
+"""What it costs to know how budgets stand over a year of cube."""
