@@ -8,6 +8,7 @@ import assets
 import checks
 from opsmeter_pipeline.orchestration.jobs import (
     doubles_job,
+    drift_job,
     drivers_job,
     ingest_job,
     probe_job,
@@ -20,6 +21,7 @@ from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.orchestration.schedules import (
     doubles_schedule,
+    drift_schedule,
     drivers_schedule,
     maintain_schedule,
     probe_schedule,
@@ -46,11 +48,12 @@ defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[
-        *(ingest_job, quality_job, drivers_job, doubles_job),
+        *(ingest_job, quality_job, drivers_job, drift_job, doubles_job),
         *(reprice_job, silence_job, maintain_job, probe_job),
     ],
     schedules=[
-        *(quality_schedule, drivers_schedule, doubles_schedule, silence_schedule),
+        *(quality_schedule, drivers_schedule, drift_schedule, doubles_schedule),
+        silence_schedule,
         *(maintain_schedule, probe_schedule, probes_daily_schedule),
     ],
     sensors=[landing_sensor, alerting_sensor, probing_sensor],

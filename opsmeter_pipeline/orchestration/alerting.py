@@ -35,6 +35,7 @@ from opsmeter_pipeline.alerts.orchestrator import (
     judge_failing_ticks,
 )
 from opsmeter_pipeline.alerts.quarantine import QUARANTINE_JUMP, judge_quarantine_jump
+from opsmeter_pipeline.drift.alarm import PROMPT_DRIFT, find_conditions
 from opsmeter_pipeline.freshness.burn import SLO_BURN, judge_burn
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.condition import WARNING, Condition, Key
@@ -45,6 +46,7 @@ from opsmeter_pipeline.probe import PROBE_LOST, judge_lost, judge_silence
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
 from opsmeter_pipeline.storage.clocks import read_newest_lags
+from opsmeter_pipeline.storage.drift import read_alarm_limits, read_drift
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
 from opsmeter_pipeline.storage.looks import keep_look, read_looks
@@ -214,6 +216,12 @@ def look_at_clocks(moment: Moment) -> list[Condition]:
     return find_skew(lags, now=moment.now)
 
 
+def look_at_drift(moment: Moment) -> list[Condition]:
+    """Whether a prompt version regressed, by the last look of the job `drift`."""
+    home = moment.home
+    return find_conditions(read_drift(home.lake), read_alarm_limits(home.settings))
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -225,6 +233,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         QUARANTINE_JUMP: look_at_quarantine,
         PROBE_LOST: look_at_probes,
         CLOCK_SKEW: look_at_clocks,
+        PROMPT_DRIFT: look_at_drift,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

@@ -9,6 +9,8 @@ import dagster as dg
 from opsmeter_pipeline.model.tables import (
     COST_DRIVERS,
     DOUBLE_INSTRUMENTATION,
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
     RESTATEMENTS,
     TRACKING_HOURLY,
 )
@@ -22,6 +24,7 @@ SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
+DRIFT_JOB_NAME = "drift"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
@@ -92,6 +95,7 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
+_DRIFT = dg.AssetSelection.assets(PROMPT_VERSION_DRIFT.name, PROMPT_VERSION_FINDINGS.name)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 
@@ -99,6 +103,7 @@ ingest_job = _define_job(
     INGEST_JOB_NAME,
     selection=dg.AssetSelection.all()
     - _DRIVERS
+    - _DRIFT
     - _DOUBLES
     - _RESTATEMENTS
     - _PROBES_DAILY
@@ -116,6 +121,12 @@ drivers_job = _define_job(
     DRIVERS_JOB_NAME,
     selection=_DRIVERS - _QUALITY_CHECKS,
     description="Explain what a day and a week cost against the ones before, from the cube.",
+)
+
+drift_job = _define_job(
+    DRIFT_JOB_NAME,
+    selection=_DRIFT - _QUALITY_CHECKS,
+    description="Compare each prompt version with its baseline, from the cube.",
 )
 
 doubles_job = _define_job(

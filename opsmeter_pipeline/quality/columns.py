@@ -10,6 +10,9 @@ from types import MappingProxyType
 import polars as pl
 
 from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.drift.plan import PAST, REPLACED
+from opsmeter_pipeline.drift.tags import FINDINGS
+from opsmeter_pipeline.drift.verdicts import KINDS, VERDICTS
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.condition import SEVERITIES
 from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
@@ -54,6 +57,10 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "stuck_at": STUCK,
         "alerts.state": ("waiting", "claimed", "sent", "given_up"),
         "alerts.kind": ("opened", "escalated", "resolved"),
+        "verdict": VERDICTS,
+        "compared_with": (REPLACED, PAST),
+        "regression_type": tuple(KINDS),
+        "prompt_version_findings.finding": FINDINGS,
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -116,6 +123,13 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "second_endpoint_tag",
         ),
         "model_resolutions": ("provider", "model", "source_version"),
+        "prompt_version_drift": ("environment", "endpoint_tag", "prompt_version"),
+        "prompt_version_findings": (
+            "environment",
+            "endpoint_tag",
+            "finding",
+            "prompt_version",
+        ),
         "incidents": ("incident_id",),
         "incident_events": ("incident_id", "number"),
         "alerts": ("message_id", "sink"),

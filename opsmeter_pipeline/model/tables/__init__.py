@@ -7,13 +7,18 @@ in the `views` stage. Cubes hold additive measures only, so any total is a sum o
 from opsmeter_pipeline.model.tables.alerts import ALERTS, INCIDENT_EVENTS, INCIDENTS
 from opsmeter_pipeline.model.tables.cubes import (
     ATTRIBUTION_HOURLY,
+    INPUT_STEPS,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    OUTPUT_STEPS,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    name_step,
 )
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
+from opsmeter_pipeline.model.tables.drift import PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS
 from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
 from opsmeter_pipeline.model.tables.events import EVENTS, PRICED, QUARANTINE, REFUSED, TOLD
 from opsmeter_pipeline.model.tables.freshness import BATCH_TIMES, FRESHNESS_LAGS
@@ -61,6 +66,7 @@ __all__ = [
     "INCIDENT_EVENTS",
     "INGEST_BATCHES",
     "INGEST_FILES",
+    "INPUT_STEPS",
     "LANDING_FINDINGS",
     "LATENCY_HOURLY",
     "LOOKED",
@@ -68,17 +74,21 @@ __all__ = [
     "MEASURE_NAMES",
     "MODEL_RESOLUTIONS",
     "MOVED_LINES",
+    "OUTPUT_STEPS",
     "PREVIOUS",
     "PRICED",
     "PRICE_ALIASES",
     "PRICE_CATALOGUE",
     "PRICE_VERSIONS",
     "PROBES",
+    "PROMPT_VERSION_DRIFT",
+    "PROMPT_VERSION_FINDINGS",
     "QUARANTINE",
     "REFUSED",
     "RESTATEMENTS",
     "SLICE_SCHEMA",
     "TABLES",
+    "TOKEN_MOMENTS_HOURLY",
     "TOLD",
     "TRACKING",
     "TRACKING_HOURLY",
@@ -86,9 +96,13 @@ __all__ = [
     "USERS_DAILY",
     "USERS_LATENCY_DAILY",
     "WATERMARKS",
+    "name_step",
 ]
 
-CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY, UNPRICED_HOURLY)
+CUBES = (
+    *(ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY, UNPRICED_HOURLY),
+    TOKEN_MOMENTS_HOURLY,
+)
 TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY, CLOCKS_HOURLY)
 BATCH_TABLES = (
     *(EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING),
@@ -110,6 +124,8 @@ TABLES = (
     MODEL_RESOLUTIONS,
     RESTATEMENTS,
     COST_DRIVERS,
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
     FIRST_SERVED,
     PROBES,
     INCIDENTS,
