@@ -60,11 +60,17 @@ class Told(NamedTuple):
     naive_last: float
 
 
-def judge_change(source: Source, name: str, *, endpoints: int, seed: int) -> Told:
-    """Return what was told of a change, over so many endpoints and each hour of a day."""
+def judge_change(
+    source: Source, name: str, *, endpoints: int, seed: int, pool_tenants: bool = False
+) -> Told:
+    """Return what was told of a change, over so many endpoints and each hour of a day.
+
+    With `pool_tenants` the cube does not know who called.
+    """
     draws = -(-endpoints // _PER_DRAW)
+    each = min(_PER_DRAW, endpoints)
     told = [
-        _judge_draw(source, name, endpoints=min(_PER_DRAW, endpoints), seed=seed + draw)
+        _judge_draw(source, name, endpoints=each, seed=seed + draw, pool_tenants=pool_tenants)
         for draw in range(draws)
     ]
     found = pl.concat(one.with_columns(draw=pl.lit(n)) for n, one in enumerate(told))
@@ -79,7 +85,9 @@ def judge_change(source: Source, name: str, *, endpoints: int, seed: int) -> Tol
     return Told(by_day.height, *(by_day[one].mean() for one in Told._fields[1:]))  # pyright: ignore[reportArgumentType] - means of flags
 
 
-def _judge_draw(source: Source, name: str, *, endpoints: int, seed: int) -> pl.DataFrame:
+def _judge_draw(
+    source: Source, name: str, *, endpoints: int, seed: int, pool_tenants: bool
+) -> pl.DataFrame:
     """Return each endpoint's verdict and the rival's at each hour."""
     events = draw_events(source, CHANGES[name], endpoints=endpoints, seed=seed)
     sums = sum_events(events, events.clear())
@@ -91,6 +99,8 @@ def _judge_draw(source: Source, name: str, *, endpoints: int, seed: int) -> pl.D
         pair=pl.col("endpoint_tag").rank("dense").cast(pl.Int64),
         is_new=pl.col("prompt_version") == NEW,
     )  # fmt: skip
+    if pool_tenants:
+        hours = hours.with_columns(tenant_id=pl.lit("all"))
     pairs = hours["pair"].unique().sort()
     looks: list[pl.DataFrame] = []
     for hour in range(LOOKS):
@@ -126,6 +136,8 @@ def main() -> None:
     parser.add_argument("--endpoints", type=int, default=500, help="For each change and trace.")
     parser.add_argument("--traces", default=",".join(TRACES))
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--pool-tenants", action="store_true",
+                        help="As if the cube did not know who called.")  # fmt: skip
     args = parser.parse_args()
     if args.data is None:
         parser.error(f"name the folder of the public traces with --data or {DATA}")
@@ -140,7 +152,13 @@ def main() -> None:
     for trace in args.traces.split(","):
         source = Source(read_trace(args.data, trace), shape)
         for name in CHANGES:
-            told = judge_change(source, name, endpoints=args.endpoints, seed=args.seed)
+            told = judge_change(
+                source,
+                name,
+                endpoints=args.endpoints,
+                seed=args.seed,
+                pool_tenants=args.pool_tenants,
+            )
             shares = (told.regressed, told.early, told.improved, told.mixed, told.naive,
                       told.naive_last)  # fmt: skip
             cells = " | ".join(f"{100 * share:.1f} %" for share in shares)

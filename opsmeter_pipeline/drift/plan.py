@@ -74,7 +74,7 @@ def pair_versions(
     starts: tuple[datetime, datetime],
     end: datetime,
 ) -> pl.DataFrame:
-    """Return the one pair a person asked for; `starts` are those of the baseline and the version."""
+    """Return the one pair a person asked for; `starts` are those of baseline and version."""
     baseline_from, new_from = starts
     row = (0, environment, endpoint, version, REPLACED, baseline, new_from, end, baseline_from, end)
     return pl.DataFrame([row], schema=PAIRS_SCHEMA, orient="row")

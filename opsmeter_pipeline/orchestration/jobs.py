@@ -84,8 +84,17 @@ def reprice_as(config: RepriceConfig, *, log_level: str = "INFO") -> dg.RunConfi
     return _configure(REPRICED_EVENTS, config, log_level)
 
 
+def run_as_is(*, log_level: str = "INFO") -> dg.RunConfig:
+    """Return the run configuration of a job that is told nothing."""
+    return dg.RunConfig(loggers=_log_at(log_level))
+
+
 def _configure(op: str, config: dg.Config, log_level: str) -> dg.RunConfig:
-    return dg.RunConfig(ops={op: config}, loggers={"console": {"config": {"log_level": log_level}}})
+    return dg.RunConfig(ops={op: config}, loggers=_log_at(log_level))
+
+
+def _log_at(level: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"console": {"config": {"log_level": level}}}
 
 
 _define_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)

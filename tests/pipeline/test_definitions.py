@@ -32,12 +32,16 @@ STAGES = {
     "views",
     "drivers",
     "doubles",
+    "drift",
     "reprice",
     "dashboard",
     "alerts",
     "probe",
 }
-LOOKED = ["double_instrumentation", "restatements", "probes_daily"]
+LOOKED = [
+    *("double_instrumentation", "prompt_version_drift", "prompt_version_findings"),
+    *("restatements", "probes_daily"),
+]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
 TICKED = ["alerts", "incident_events", "incidents", "probes"]
@@ -88,9 +92,12 @@ ASSET_KEYS = [
     "priced_quarantine",
     "probes",
     "probes_daily",
+    "prompt_version_drift",
+    "prompt_version_findings",
     "prompt_versions",
     "quarantine",
     "restatements",
+    "token_moments_hourly",
     "top_endpoints",
     "top_users",
     "tracking_counts",
@@ -115,6 +122,7 @@ CHECK_KEYS = [
     ("ingest_files", "missing_prompt_version_share"),
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
+    ("prompt_version_drift", "prompt_version_drift"),
     ("tracking_hourly", "clock_skew"),
     ("tracking_hourly", "endpoint_tags"),
     ("tracking_hourly", "field_change"),
@@ -146,6 +154,9 @@ QUALITY_KINDS = {
     "manifests": "amounts columns present",
     "model_resolutions": "columns grain present",
     "moved_lines": "amounts columns present references",
+    "prompt_version_drift": "amounts columns grain present values",
+    "prompt_version_findings": "amounts columns grain present values",
+    "token_moments_hourly": "amounts balance columns grain present references values",
     "price_aliases": "columns grain present",
     "price_versions": "amounts columns grain present values",
     "price_catalogue": "amounts columns grain present values",
@@ -247,6 +258,7 @@ def test_the_jobs_hold_every_asset() -> None:
         ("ingest", ingested),
         ("drivers", {"cost_drivers"}),
         ("doubles", {"double_instrumentation"}),
+        ("drift", {"prompt_version_drift", "prompt_version_findings"}),
         ("reprice", {"restatements"}),
         ("probe", {"probes_daily"}),
     ):
@@ -316,10 +328,21 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("doubles", "drivers", "ingest", "maintain", "probe", "quality", "reprice", "silence")
+        *(
+            "doubles",
+            "drift",
+            "drivers",
+            "ingest",
+            "maintain",
+            "probe",
+            "quality",
+            "reprice",
+            "silence",
+        )
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "doubles_schedule",
+        "drift_schedule",
         "drivers_schedule",
         "maintain_schedule",
         "probe_schedule",
