@@ -273,6 +273,29 @@ def judge_probe(
     return Reason("probe", state, found, limit, "opsmeter up: daemon and page, then wait 5 minutes")
 
 
+def judge_prompts(regressed: Sequence[str], unknown: Sequence[str], *, compared: int) -> Reason:
+    """Return whether no prompt version regressed, and each new one could be judged.
+
+    Args:
+        regressed: versions that regressed beyond chance, each in a clause.
+        unknown: new versions with a baseline and too few requests to tell.
+        compared: how many versions have a baseline.
+    """
+    limit = "no version regressed beyond chance, and each new one has enough requests to tell"
+    next_step = 'opsmeter query "FROM prompt_version_drift", then opsmeter compare'
+    if regressed:
+        found, state = f"regressed: {'; '.join(regressed[:_NAMED])}", ReasonState.CLOSED
+    elif not compared:
+        found, state = "no version has a baseline to compare it with", ReasonState.UNKNOWN
+    elif unknown:
+        named = ", ".join(unknown[:_NAMED])
+        found = f"{len(unknown)} of {compared} versions have too few requests: {named}"
+        state = ReasonState.UNKNOWN
+    else:
+        found, state = f"none of {compared} versions regressed", ReasonState.OPEN
+    return Reason("prompt", state, found, limit, next_step)
+
+
 def judge_clock(
     newest_at: datetime | None, *, now: datetime, limits: GateLimits = LIMITS
 ) -> Reason:

@@ -72,6 +72,20 @@ class Maintenance(BaseModel):
         return self
 
 
+class Drift(BaseModel):
+    """`[drift]` of `opsmeter.toml`: from which confident regression on somebody is told.
+
+    Attributes:
+        cost_change: growth of the cost of a request, as a share.
+        output_change: growth of the mean of output tokens, likewise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cost_change: float = Field(default=0.15, gt=0, le=10)
+    output_change: float = Field(default=0.20, gt=0, le=10)
+
+
 class Settings(BaseSettings):
     """The settings of one home.
 
@@ -111,6 +125,7 @@ class Settings(BaseSettings):
         heartbeat_url: http or https address that is called after each good tick of the alerts.
         dagster_url: where a reader of an alert finds the Dagster UI; loopback if not set.
         page_url: likewise the page; no link if not set.
+        drift: from which regression of a prompt version on somebody is told, `[drift]`.
         maintenance: windows in which conditions are recorded and nothing is sent.
         snapshot_days: how long a state of the warehouse can be read again with `AT`; what
             `restatements` names stays for good.
@@ -146,6 +161,7 @@ class Settings(BaseSettings):
     heartbeat_url: SecretStr | None = None
     dagster_url: str | None = None
     page_url: str | None = None
+    drift: Drift = Drift()
     maintenance: tuple[Maintenance, ...] = ()
     snapshot_days: int = Field(default=7, ge=1, le=3660)
     budget: Annotated[tuple[Budget, ...], AfterValidator(refuse_namesakes)] = ()

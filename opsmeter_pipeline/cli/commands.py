@@ -153,6 +153,34 @@ def why(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
+def compare(  # noqa: PLR0913, PLR0917 - an argument for each option
+    context: typer.Context,
+    endpoint: Annotated[str, typer.Argument(help="The endpoint, such as checkout.ai_summary.")],
+    baseline: Annotated[str, typer.Argument(help="The version that is compared with.")],
+    version: Annotated[str, typer.Argument(help="The version in question.")],
+    start: Annotated[
+        str | None, typer.Option("--from", help="First instant: 2026-11-22T00:00:00Z.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="First instant after it; else now.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option("--window", help="Its length: 30d (the default), 24h, 2w.")
+    ] = None,
+    environment: Annotated[
+        Literal["prod", "staging", "dev"], typer.Option("--environment", help="Where both ran.")
+    ] = "prod",
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Compare two prompt versions of an endpoint: what moved, by how much, and how sure it is."""
+    from opsmeter_pipeline.cli.compare import Question, compare_command
+
+    question = Question(endpoint, baseline, version, environment, start, end, window)
+    compare_command(question, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def doubles(
     context: typer.Context,
     days: Annotated[int, typer.Option(min=1, help="Newest UTC days of events to look at.")] = 2,
@@ -301,6 +329,9 @@ def gate(  # noqa: PLR0913, PLR0917 - an option each
     junit: Annotated[
         str | None, typer.Option("--junit", help="File for JUnit XML; - is standard output.")
     ] = None,
+    prompt: Annotated[  # noqa: FBT002 - typer reads the default
+        bool, typer.Option("--prompt", help="Also closed if a prompt version regressed.")
+    ] = False,
     landing: Landing = None,
     home: Home = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -308,7 +339,7 @@ def gate(  # noqa: PLR0913, PLR0917 - an option each
     """Say whether a release may go on: exit 0 open, 1 closed; what is unknown closes it."""
     from opsmeter_pipeline.cli.gate import Asked, gate_command
 
-    asked = Asked(environment, p95, window, waived or [], junit)
+    asked = Asked(environment, p95, window, waived or [], junit, prompt)
     gate_command(asked, home=home or context.obj, landing=landing, as_json=as_json)
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_command
-from opsmeter_pipeline.cli.ingest import open_home, take_all_waiting
+from opsmeter_pipeline.cli.ingest import open_home, run_job, take_all_waiting
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import DemoLandingError
+from opsmeter_pipeline.orchestration.instance import open_instance
+from opsmeter_pipeline.orchestration.jobs import DRIFT_JOB_NAME, run_as_is
 from opsmeter_pipeline.producers.demo import write_demo_day
-from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.settings import Settings, load_settings
 
 FOLDER = "demo"
 _SHOWN = """
@@ -40,6 +42,14 @@ _ANSWERS = {
     "prompt_versions": f"""
         SELECT endpoint_tag, prompt_version, {_SHOWN} FROM prompt_versions LIMIT 8
     """,
+    "drift": """
+        SELECT endpoint_tag, prompt_version, baseline_version, verdict, regression_type,
+            (100 * output_change)::DECIMAL(5,1) AS output_change_pct,
+            (100 * cost_change)::DECIMAL(5,1) AS cost_change_pct,
+            monthly_usd::DECIMAL(18,2) AS usd_in_30_days
+        FROM prompt_version_drift WHERE verdict IN ('regressed', 'improved', 'mix')
+        ORDER BY monthly_usd DESC LIMIT 5
+    """,
     "refused": """
         SELECT rule, count(*) AS lines, min(detail) AS for_example
         FROM quarantine GROUP BY rule ORDER BY lines DESC, rule
@@ -51,12 +61,15 @@ _TITLES = {
     "top_endpoints": "top endpoints",
     "top_users": "top users",
     "prompt_versions": "prompt versions",
+    "drift": "prompt versions that moved against the one they replaced",
     "refused": "quarantined, and why",
 }
 _NEXT = """\
 Try next:
   {opsmeter} query "FROM overview"     what each day cost, and what was left out
   {opsmeter} query "FROM quarantine"   each quarantined line, redacted, with file and line number
+  {opsmeter} compare checkout.ai_summary summary_v3 summary_v4
+                        what a prompt deploy changed, and how sure it is
   {opsmeter} up                        the Dagster UI, and a sensor that takes what lands
 """
 
@@ -82,6 +95,7 @@ def demo_command(*, home: Path | None, as_json: bool) -> None:
         landed = f"landed {seeded.files} files with {seeded.lines} lines in {folder}"
         err.print(escape(landed), soft_wrap=True)
     take_all_waiting(settings)
+    _compare_versions(settings)
     answers = {name: lake.query(sql).to_dicts() for name, sql in _ANSWERS.items()}
     if as_json:
         print_json({"seeded": asdict(seeded) if seeded else None, **answers})
@@ -89,3 +103,9 @@ def demo_command(*, home: Path | None, as_json: bool) -> None:
     for name, rows in answers.items():
         print_table(rows, title=_TITLES[name])
     out.print(escape(_NEXT.format(opsmeter=spell_command(home))), soft_wrap=True)
+
+
+def _compare_versions(settings: Settings) -> None:
+    """Run the job that a schedule starts hourly, so that a first look shows what it finds."""
+    with open_instance(settings) as instance, err.status("comparing prompt versions ..."):
+        run_job(instance, open_home(settings), DRIFT_JOB_NAME, run_as_is(log_level="CRITICAL"))

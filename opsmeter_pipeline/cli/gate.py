@@ -34,6 +34,7 @@ class Asked:
         window: how far back is looked.
         waived: names of reasons that do not count this time.
         junit: file for JUnit XML, `-` for standard output; None for none.
+        about_prompts: whether a prompt version that regressed keeps the release back.
     """
 
     environment: str
@@ -41,6 +42,7 @@ class Asked:
     window: str
     waived: Sequence[str]
     junit: str | None
+    about_prompts: bool = False
 
 
 def gate_command(asked: Asked, *, home: Path | None, landing: str | None, as_json: bool) -> None:
@@ -56,7 +58,8 @@ def gate_command(asked: Asked, *, home: Path | None, landing: str | None, as_jso
     settings = read_claim(load_settings(home=home, landing=landing))
     slo = _read_slo(asked, settings.slo)
     settings = settings.model_copy(update={"slo": slo})
-    reasons = waive(ask_gate(Question(settings, asked.environment, window, now)), asked.waived)
+    question = Question(settings, asked.environment, window, now, about_prompts=asked.about_prompts)
+    reasons = waive(ask_gate(question), asked.waived)
     if asked.junit is not None:
         _save(asked.junit, write_junit(reasons, environment=asked.environment, now=now))
     if as_json:

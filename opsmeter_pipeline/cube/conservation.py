@@ -15,6 +15,7 @@ from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
@@ -51,6 +52,7 @@ def judge_sums(
         USERS_DAILY.name: totals,
         LATENCY_HOURLY.name: timed,
         USERS_LATENCY_DAILY.name: timed,
+        TOKEN_MOMENTS_HOURLY.name: _sum_finished(events),
     }
     differing = [
         {"table": table, "measure": measure, "events": total, "cube": cubes[table][measure].sum()}
@@ -172,6 +174,17 @@ def _conserved(differing: Sequence[Mapping[str, object]], good: str) -> Verdict:
         figures={"differing_sums": len(differing)},
         culprits=differing[:SAMPLE_ROWS],
     )
+
+
+def _sum_finished(events: pl.DataFrame) -> dict[str, int]:
+    """Return what the moments of tokens are of; the moments themselves are floats."""
+    finished = events.filter(pl.col("outcome").is_in(NO_FAILURE))
+    return {
+        "finished_attempts": finished.height,
+        "finished_input_tokens": int(finished["input_tokens"].sum()),
+        "finished_output_tokens": int(finished["output_tokens"].sum()),
+        "costed_attempts": finished.filter(pl.col("cost_usd") > 0).height,
+    }
 
 
 def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | Decimal]:

@@ -19,12 +19,16 @@ from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     EVENTS,
+    INPUT_STEPS,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    OUTPUT_STEPS,
     PRICED,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    name_step,
 )
 
 LATENCY_BASE = 1.02
@@ -47,6 +51,7 @@ def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.D
         how="diagonal",
     ).lazy()
     lines = to_hour_and_day(lines)
+    finished = lines.with_columns(**_FINISHED)
     timed = lines.filter(pl.col("latency_ms").is_not_null())
     unpriced = lines.filter(_IS_EVENT & _COST.is_null())
     fine, coarse = (
@@ -54,14 +59,18 @@ def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.D
         for step in (1, USER_BUCKETS_PER_STEP)
     )
     plans = {
-        ATTRIBUTION_HOURLY: _group(lines, ATTRIBUTION_HOURLY, _SUMS),
+        ATTRIBUTION_HOURLY: _group(finished, ATTRIBUTION_HOURLY, [*_SUMS, *_MOMENTS]),
         USERS_DAILY: _group(lines, USERS_DAILY, _SUMS),
         LATENCY_HOURLY: _group(fine, LATENCY_HOURLY, [_COUNT]),
         USERS_LATENCY_DAILY: _group(coarse, USERS_LATENCY_DAILY, [_COUNT]),
         UNPRICED_HOURLY: _group(unpriced, UNPRICED_HOURLY, _measures_of(UNPRICED_HOURLY)),
     }
     # One after the other: together they took 1.7 times as long on two cores.
-    return {t.name: t.arrange(plan.collect(engine="streaming")) for t, plan in plans.items()}
+    found = {table: plan.collect(engine="streaming") for table, plan in plans.items()}
+    # Of the same groups: grouping once and not twice saves half of what the moments cost.
+    is_finished = pl.col("finished_attempts") > 0
+    found[TOKEN_MOMENTS_HOURLY] = found[ATTRIBUTION_HOURLY].filter(is_finished)
+    return {table.name: table.arrange(rows) for table, rows in found.items()}
 
 
 def to_hour_and_day(events: pl.LazyFrame) -> pl.LazyFrame:
@@ -117,6 +126,41 @@ def _measures_of(table: Table) -> list[pl.Expr]:
     return [measure.alias(name) for name, measure in _MEASURES.items() if name in table.schema]
 
 
+_IS_FINISHED = _IS_EVENT & ~_FAILED
+_FINISHED = {
+    **{
+        f"finished_{kind}": pl.when(_IS_FINISHED).then(f"{kind}_tokens")
+        for kind in ("input", "output")
+    },
+    "finished_cost": pl.when(_IS_FINISHED & (_COST > 0)).then(_COST.cast(pl.Float64)),
+}
+"""Null where an event failed: an answer that was cut is no short one."""
+
+
+def _sum_moments(kind: str) -> dict[str, pl.Expr]:
+    tokens = pl.col(f"finished_{kind}")
+    log = tokens.clip(1).log()
+    steps = {"input": INPUT_STEPS, "output": OUTPUT_STEPS}[kind]
+    return {
+        f"finished_{kind}_tokens": tokens.sum(),
+        f"{kind}_squared": tokens.cast(pl.Float64).pow(2).sum(),
+        f"{kind}_log": log.sum(),
+        f"{kind}_log_squared": log.pow(2).sum(),
+        **{name_step(kind, one): _count_where(tokens > one) for one in steps},
+    }
+
+
+_MOMENTS = [
+    sums.alias(name)
+    for name, sums in {
+        "finished_attempts": _count_where(_IS_FINISHED),
+        **_sum_moments("input"),
+        **_sum_moments("output"),
+        "costed_attempts": pl.col("finished_cost").count().cast(pl.Int64),
+        "cost": pl.col("finished_cost").sum(),
+        "cost_squared": pl.col("finished_cost").pow(2).sum(),
+    }.items()
+]
 _SUMS = _measures_of(ATTRIBUTION_HOURLY)
 _DIMENSIONS = {  # of redelivered lines too
     "occurred_at",

@@ -107,6 +107,11 @@ def ratio(name: str, meaning: str) -> Column:
     return Column(name, pl.Float64, meaning, nullable=True)
 
 
+def statistic(name: str, meaning: str) -> Column:
+    """Return a column of sums for tests, as floats: never of money that is billed or shown."""
+    return Column(name, pl.Float64, meaning, is_signed=True)
+
+
 BATCH_ID = text("batch_id", "The batch that brought the row; a replayed batch replaces its rows.")
 FILE = text("file", "Path of the landed file, relative to the landing.")
 LINE_NUMBER = count("line_number", "Line in that file, from 1; a CSV header is not counted.")

@@ -42,6 +42,7 @@ from opsmeter_pipeline.budget.conditions import (
     judge_unknown_conditions,
 )
 from opsmeter_pipeline.budget.words import Row
+from opsmeter_pipeline.drift.alarm import PROMPT_DRIFT, find_conditions
 from opsmeter_pipeline.freshness.burn import SLO_BURN, judge_burn
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.condition import WARNING, Condition, Key
@@ -53,6 +54,7 @@ from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
 from opsmeter_pipeline.storage.budget import read_current
 from opsmeter_pipeline.storage.clocks import read_newest_lags
+from opsmeter_pipeline.storage.drift import read_alarm_limits, read_drift
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
 from opsmeter_pipeline.storage.looks import keep_look, read_looks
@@ -237,6 +239,12 @@ def look_at_unknown_budgets(moment: Moment) -> list[Condition]:
     return judge_unknown_conditions(moment.budgets, now=moment.now)
 
 
+def look_at_drift(moment: Moment) -> list[Condition]:
+    """Whether a prompt version regressed, by the last look of the job `drift`."""
+    home = moment.home
+    return find_conditions(read_drift(home.lake), read_alarm_limits(home.settings))
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -250,6 +258,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         CLOCK_SKEW: look_at_clocks,
         BUDGET_SPEND: look_at_budgets,
         BUDGET_UNKNOWN: look_at_unknown_budgets,
+        PROMPT_DRIFT: look_at_drift,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

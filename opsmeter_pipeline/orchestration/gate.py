@@ -10,7 +10,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 
+import polars as pl
+
 from opsmeter_pipeline import gate
+from opsmeter_pipeline.drift.alarm import describe_row
+from opsmeter_pipeline.drift.plan import REPLACED
+from opsmeter_pipeline.drift.verdicts import NOT_ENOUGH, REGRESSED
 from opsmeter_pipeline.freshness.slo import JudgedSlo, Tally, allow_late
 from opsmeter_pipeline.gate import Backlog, Counted, Reason
 from opsmeter_pipeline.model.objective import Slo
@@ -18,6 +23,7 @@ from opsmeter_pipeline.orchestration.instance import open_kept_instance
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.orchestration.records import read_failed_runs
 from opsmeter_pipeline.settings import Settings
+from opsmeter_pipeline.storage.drift import look_for_drift
 from opsmeter_pipeline.storage.gate import (
     read_critical_incidents,
     read_last_event_at,
@@ -44,12 +50,14 @@ class Question:
         environment: whose release.
         window: how far back is looked.
         now: the present (UTC).
+        about_prompts: whether a prompt version that regressed keeps the release back.
     """
 
     settings: Settings
     environment: str
     window: timedelta
     now: datetime
+    about_prompts: bool = False
 
     @cached_property
     def _opened(self) -> Lake | Exception:
@@ -202,6 +210,24 @@ def ask_clock(question: Question) -> list[Reason]:
     return [gate.judge_clock(read_newest_time(question.lake), now=question.now)]
 
 
+def ask_prompts(question: Question) -> list[Reason]:
+    """Whether a prompt version regressed, if that was asked; judged now, whenever the job ran."""
+    if not question.about_prompts:
+        return []
+    drift = look_for_drift(question.lake, now=question.now)
+    rows = drift.rows.filter(
+        pl.col("environment") == question.environment, pl.col("baseline_version").is_not_null()
+    )
+    new = rows.filter(verdict=NOT_ENOUGH, compared_with=REPLACED)
+    return [
+        gate.judge_prompts(
+            [describe_row(row) for row in rows.filter(verdict=REGRESSED).to_dicts()],
+            [f"{row['endpoint_tag']} {row['prompt_version']}" for row in new.to_dicts()],
+            compared=rows.height,
+        )
+    ]
+
+
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "freshness": ask_share,
@@ -214,6 +240,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "runs": ask_runs,
         "incidents": ask_incidents,
         "clock": ask_clock,
+        "prompt": ask_prompts,
     }
 )
 """What is asked, by the reason's name or first word."""

@@ -11,6 +11,8 @@ from opsmeter_pipeline.model.tables import (
     BUDGET_STATUS,
     COST_DRIVERS,
     DOUBLE_INSTRUMENTATION,
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
     RESTATEMENTS,
     TRACKING_HOURLY,
 )
@@ -25,6 +27,7 @@ DOUBLES_JOB_NAME = "doubles"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
 BUDGET_JOB_NAME = "budget"
+DRIFT_JOB_NAME = "drift"
 PUBLISH_POOL = "publish"
 """One run at a time, of whatever kind, publishes."""
 QUALITY_POOL = "quality"
@@ -84,8 +87,17 @@ def reprice_as(config: RepriceConfig, *, log_level: str = "INFO") -> dg.RunConfi
     return _configure(REPRICED_EVENTS, config, log_level)
 
 
+def run_as_is(*, log_level: str = "INFO") -> dg.RunConfig:
+    """Return the run configuration of a job that is told nothing."""
+    return dg.RunConfig(loggers=_log_at(log_level))
+
+
 def _configure(op: str, config: dg.Config, log_level: str) -> dg.RunConfig:
-    return dg.RunConfig(ops={op: config}, loggers={"console": {"config": {"log_level": log_level}}})
+    return dg.RunConfig(ops={op: config}, loggers=_log_at(log_level))
+
+
+def _log_at(level: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"console": {"config": {"log_level": level}}}
 
 
 _define_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
@@ -95,6 +107,7 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
+_DRIFT = dg.AssetSelection.assets(PROMPT_VERSION_DRIFT.name, PROMPT_VERSION_FINDINGS.name)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 _BUDGETS = dg.AssetSelection.assets(BUDGET_STATUS.name, BUDGET_CHANGES.name)
@@ -103,6 +116,7 @@ ingest_job = _define_job(
     INGEST_JOB_NAME,
     selection=dg.AssetSelection.all()
     - _DRIVERS
+    - _DRIFT
     - _DOUBLES
     - _RESTATEMENTS
     - _PROBES_DAILY
@@ -121,6 +135,12 @@ drivers_job = _define_job(
     DRIVERS_JOB_NAME,
     selection=_DRIVERS - _QUALITY_CHECKS,
     description="Explain what a day and a week cost against the ones before, from the cube.",
+)
+
+drift_job = _define_job(
+    DRIFT_JOB_NAME,
+    selection=_DRIFT - _QUALITY_CHECKS,
+    description="Compare each prompt version with its baseline, from the cube.",
 )
 
 doubles_job = _define_job(

@@ -14,6 +14,7 @@ from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import (
     BUDGET_JOB_NAME,
     DOUBLES_JOB_NAME,
+    DRIFT_JOB_NAME,
     DRIVERS_JOB_NAME,
     PROBE_JOB_NAME,
     QUALITY_JOB_NAME,
@@ -42,6 +43,10 @@ PROBES_DAILY_CRON = "57 0 * * *"
 """Daily, when each probe of yesterday has been seen or given up."""
 BUDGET_CRON = "*/5 * * * *"
 """As often as freshness is promised by default; most ticks find nothing new and start no run."""
+
+DRIFT_CRON = "27 * * * *"
+"""Hourly: a deploy is to be judged within the hour. Not after each batch, which may be every few
+seconds: a look at a year of 500 endpoints takes as long as a batch."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -80,6 +85,16 @@ def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run, unless one is still under way."""
     return _one_at_a_time(context, DOUBLES_JOB_NAME)
+
+
+@_schedule(
+    job_name=DRIFT_JOB_NAME,
+    cron_schedule=DRIFT_CRON,
+    description="Compares each prompt version with its baseline, hourly.",
+)
+def drift_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    return _one_at_a_time(context, DRIFT_JOB_NAME)
 
 
 @_schedule(

@@ -11,6 +11,9 @@ import polars as pl
 
 from opsmeter_pipeline.budget.states import STATES
 from opsmeter_pipeline.contract.rules import MEANINGS
+from opsmeter_pipeline.drift.plan import PAST, REPLACED
+from opsmeter_pipeline.drift.tags import FINDINGS
+from opsmeter_pipeline.drift.verdicts import KINDS, VERDICTS
 from opsmeter_pipeline.model.budget import DAILY, MONTHLY
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.condition import SEVERITIES
@@ -65,6 +68,10 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "state_after": STATES,
         "burn_against": ("weeks", "limit"),
         "forecast_by": ("weeks", "pace"),
+        "verdict": VERDICTS,
+        "compared_with": (REPLACED, PAST),
+        "regression_type": tuple(KINDS),
+        "prompt_version_findings.finding": FINDINGS,
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -128,6 +135,13 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "model_resolutions": ("provider", "model", "source_version"),
         "budget_status": ("budget", "period_name"),
+        "prompt_version_drift": ("environment", "endpoint_tag", "prompt_version"),
+        "prompt_version_findings": (
+            "environment",
+            "endpoint_tag",
+            "finding",
+            "prompt_version",
+        ),
         "incidents": ("incident_id",),
         "incident_events": ("incident_id", "number"),
         "alerts": ("message_id", "sink"),

@@ -7,13 +7,14 @@ columns and return places and sums, never values of a line.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from opsmeter_pipeline.model.sql import OF_EVENT, PRODUCTION
+from opsmeter_pipeline.model.sql import FAILED, OF_EVENT, PRODUCTION
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     BATCH_TABLES,
     FACTORS,
     INGEST_BATCHES,
     LATENCY_HOURLY,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
@@ -93,6 +94,12 @@ _OF_CUBE = {name: f"sum({name})" for name in _OF_EVENTS}
 _EVENT_HOUR = "batch_id; date_trunc('hour', occurred_at) AS hour_at"
 _EVENT_DAY = "batch_id; (occurred_at AT TIME ZONE 'UTC')::DATE AS day"
 _TIMED = "latency_ms IS NOT NULL"
+_FINISHED = {
+    "finished_attempts": "count(*)",
+    "finished_input_tokens": "sum(input_tokens)",
+    "finished_output_tokens": "sum(output_tokens)",
+    "costed_attempts": "count(*) FILTER (cost_usd > 0)",
+}
 
 
 def _sums_events(cube: str, *, event_keys: str, keys: str, timed: bool = False) -> Promise:
@@ -397,6 +404,20 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 measures=tuple(_OF_UNPRICED),
             ),
             _bounded("unpriced_hourly"),
+        ),
+        TOKEN_MOMENTS_HOURLY.name: (
+            _agrees(
+                f"{', '.join(_FINISHED)} are those of its events that did not fail, per batch and "
+                "hour.",
+                keys="batch_id, hour_at",
+                one=_sum(
+                    TOKEN_MOMENTS_HOURLY.name,
+                    "batch_id; hour_at",
+                    {name: f"sum({name})" for name in _FINISHED},
+                ),
+                other=_sum("events", _EVENT_HOUR, _FINISHED, f"NOT ({FAILED})"),
+                measures=tuple(_FINISHED),
+            ),
         ),
         LATENCY_HOURLY.name: (
             _sums_events(

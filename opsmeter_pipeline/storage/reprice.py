@@ -26,6 +26,7 @@ from opsmeter_pipeline.model.tables import (
     PRICED,
     QUARANTINE,
     RESTATEMENTS,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
 )
@@ -212,6 +213,7 @@ def _plan_unit(
         ATTRIBUTION_HOURLY.name: sums[ATTRIBUTION_HOURLY.name],
         USERS_DAILY.name: sums[USERS_DAILY.name],
         UNPRICED_HOURLY.name: sums[UNPRICED_HOURLY.name],
+        TOKEN_MOMENTS_HOURLY.name: sums[TOKEN_MOMENTS_HOURLY.name],
         CLOCKS_HOURLY.name: _build_clocks(priced, slices),
         INGEST_FILES.name: _count_files(priced),
     }

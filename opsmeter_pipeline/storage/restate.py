@@ -123,7 +123,7 @@ def publish_unit(lake: Lake, unit: Unit, order: Order, *, now: datetime) -> None
         for name, path in unit.sums.items():
             if name in _KEYS:
                 _update(con, name, path, keys=_KEYS[name], measures=_MEASURES[name])
-            else:  # which rows there are hangs on what is unpriced
+            else:  # which rows there are, or sums of squares, hang on what is priced
                 con.execute(_DELETE.format(name), [batch_ids])
                 con.execute(f"INSERT INTO {name} BY NAME FROM read_parquet(?)", [str(path)])
         con.execute(_SUM_FILES, [batch_ids])

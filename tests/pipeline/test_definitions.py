@@ -32,6 +32,7 @@ STAGES = {
     "views",
     "drivers",
     "doubles",
+    "drift",
     "reprice",
     "dashboard",
     "alerts",
@@ -39,7 +40,8 @@ STAGES = {
     "budget",
 }
 LOOKED = [
-    *("budget_changes", "budget_status", "double_instrumentation", "restatements", "probes_daily")
+    *("budget_changes", "budget_status", "double_instrumentation", "restatements", "probes_daily"),
+    *("prompt_version_drift", "prompt_version_findings"),
 ]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
@@ -93,9 +95,12 @@ ASSET_KEYS = [
     "priced_quarantine",
     "probes",
     "probes_daily",
+    "prompt_version_drift",
+    "prompt_version_findings",
     "prompt_versions",
     "quarantine",
     "restatements",
+    "token_moments_hourly",
     "top_endpoints",
     "top_users",
     "tracking_counts",
@@ -121,6 +126,7 @@ CHECK_KEYS = [
     ("ingest_files", "missing_prompt_version_share"),
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
+    ("prompt_version_drift", "prompt_version_drift"),
     ("tracking_hourly", "clock_skew"),
     ("tracking_hourly", "endpoint_tags"),
     ("tracking_hourly", "field_change"),
@@ -154,6 +160,9 @@ QUALITY_KINDS = {
     "manifests": "amounts columns present",
     "model_resolutions": "columns grain present",
     "moved_lines": "amounts columns present references",
+    "prompt_version_drift": "amounts columns grain present values",
+    "prompt_version_findings": "amounts columns grain present values",
+    "token_moments_hourly": "amounts balance columns grain present references values",
     "price_aliases": "columns grain present",
     "price_versions": "amounts columns grain present values",
     "price_catalogue": "amounts columns grain present values",
@@ -256,6 +265,7 @@ def test_the_jobs_hold_every_asset() -> None:
         ("drivers", {"cost_drivers"}),
         ("budget", {"budget_changes", "budget_status"}),
         ("doubles", {"double_instrumentation"}),
+        ("drift", {"prompt_version_drift", "prompt_version_findings"}),
         ("reprice", {"restatements"}),
         ("probe", {"probes_daily"}),
     ):
@@ -325,12 +335,21 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert sorted(asset["asset_key"] for asset in listed["assets"]) == ASSET_KEYS
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
-        *("budget", "doubles", "drivers", "ingest", "maintain", "probe", "quality", "reprice"),
+        "budget",
+        "doubles",
+        "drift",
+        "drivers",
+        "ingest",
+        "maintain",
+        "probe",
+        "quality",
+        "reprice",
         "silence",
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "budget_schedule",
         "doubles_schedule",
+        "drift_schedule",
         "drivers_schedule",
         "maintain_schedule",
         "probe_schedule",

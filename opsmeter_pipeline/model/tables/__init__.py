@@ -8,13 +8,18 @@ from opsmeter_pipeline.model.tables.alerts import ALERTS, INCIDENT_EVENTS, INCID
 from opsmeter_pipeline.model.tables.budgets import BUDGET_CHANGES, BUDGET_STATUS
 from opsmeter_pipeline.model.tables.cubes import (
     ATTRIBUTION_HOURLY,
+    INPUT_STEPS,
     LATENCY_HOURLY,
     MEASURE_NAMES,
+    OUTPUT_STEPS,
+    TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    name_step,
 )
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
+from opsmeter_pipeline.model.tables.drift import PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS
 from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
 from opsmeter_pipeline.model.tables.events import EVENTS, PRICED, QUARANTINE, REFUSED, TOLD
 from opsmeter_pipeline.model.tables.freshness import BATCH_TIMES, FRESHNESS_LAGS
@@ -64,6 +69,7 @@ __all__ = [
     "INCIDENT_EVENTS",
     "INGEST_BATCHES",
     "INGEST_FILES",
+    "INPUT_STEPS",
     "LANDING_FINDINGS",
     "LATENCY_HOURLY",
     "LOOKED",
@@ -71,17 +77,21 @@ __all__ = [
     "MEASURE_NAMES",
     "MODEL_RESOLUTIONS",
     "MOVED_LINES",
+    "OUTPUT_STEPS",
     "PREVIOUS",
     "PRICED",
     "PRICE_ALIASES",
     "PRICE_CATALOGUE",
     "PRICE_VERSIONS",
     "PROBES",
+    "PROMPT_VERSION_DRIFT",
+    "PROMPT_VERSION_FINDINGS",
     "QUARANTINE",
     "REFUSED",
     "RESTATEMENTS",
     "SLICE_SCHEMA",
     "TABLES",
+    "TOKEN_MOMENTS_HOURLY",
     "TOLD",
     "TRACKING",
     "TRACKING_HOURLY",
@@ -89,9 +99,13 @@ __all__ = [
     "USERS_DAILY",
     "USERS_LATENCY_DAILY",
     "WATERMARKS",
+    "name_step",
 ]
 
-CUBES = (ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY, UNPRICED_HOURLY)
+CUBES = (
+    *(ATTRIBUTION_HOURLY, USERS_DAILY, LATENCY_HOURLY, USERS_LATENCY_DAILY, UNPRICED_HOURLY),
+    TOKEN_MOMENTS_HOURLY,
+)
 TRACKING = (TRACKING_HOURLY, FIELD_PRESENCE_HOURLY, CLOCKS_HOURLY)
 BATCH_TABLES = (
     *(EVENTS, QUARANTINE, INGEST_BATCHES, INGEST_FILES, *CUBES, *TRACKING),
@@ -115,6 +129,8 @@ TABLES = (
     COST_DRIVERS,
     BUDGET_STATUS,
     BUDGET_CHANGES,
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
     FIRST_SERVED,
     PROBES,
     INCIDENTS,

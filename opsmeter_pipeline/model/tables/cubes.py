@@ -2,9 +2,11 @@
 
 from opsmeter_pipeline.model.columns import (
     BATCH_ID,
+    Column,
     Table,
     count,
     money,
+    statistic,
     text,
 )
 from opsmeter_pipeline.model.tables.dimensions import (
@@ -43,12 +45,56 @@ _MEASURES = (
     money("inferred_cost_usd", "Part of the cost that inferred attempts make."),
     money("failed_cost_usd", "Part of the cost that failed attempts make."),
 )
-MEASURE_NAMES = tuple(measure.name for measure in _MEASURES)
+OUTPUT_STEPS = tuple(2**power for power in range(4, 15))
+"""Tokens above which an answer counts in a column of its own; so a tail is an additive count."""
+INPUT_STEPS = tuple(4**power for power in range(4, 10))
+"""Likewise of an input; fewer, for they only tell its p95."""
+
+
+def name_step(kind: str, tokens: int) -> str:
+    """Return the column that counts what is above so many tokens.
+
+    >>> name_step("output", 1024)
+    'output_above_1024_tokens'
+    """
+    return f"{kind}_above_{tokens}_tokens"
+
+
+def _describe_spread(kind: str, steps: tuple[int, ...]) -> tuple[Column, ...]:
+    return (
+        count(f"finished_{kind}_tokens", f"Sum of their {kind} tokens."),
+        statistic(f"{kind}_squared", f"Sum of the squares of their {kind} tokens."),
+        statistic(
+            f"{kind}_log", f"Sum of the natural logarithms of their {kind} tokens, of 0 as of 1."
+        ),
+        statistic(f"{kind}_log_squared", "Sum of the squares of these logarithms."),
+        *(
+            count(name_step(kind, tokens), f"Events with more than {tokens:,} {kind} tokens.")
+            for tokens in steps
+        ),
+    )
+
+
+_MOMENTS = (
+    count("finished_attempts", "Events that did not fail; all else here is of them alone."),
+    *_describe_spread("input", INPUT_STEPS),
+    *_describe_spread("output", OUTPUT_STEPS),
+    count("costed_attempts", "Of these, events that have a price and cost more than nothing."),
+    statistic("cost", "Sum of their cost in dollars, as a float: `cost_usd` is the exact one."),
+    statistic("cost_squared", "Sum of the squares of it."),
+)
+MEASURE_NAMES = tuple(measure.name for measure in (*_MEASURES, *_MOMENTS))
+"""All columns of cubes that are no dimension."""
 
 ATTRIBUTION_HOURLY = Table(
     "attribution_hourly",
     "One batch's sum for an hour and a combination of all attribution dimensions but user.",
     (BATCH_ID, HOUR, *TIER, *SERVED, *PROMPT, TENANT, *_MEASURES),
+)
+TOKEN_MOMENTS_HOURLY = Table(
+    "token_moments_hourly",
+    "How tokens and cost spread over one batch's finished events of a row of `attribution_hourly`.",
+    (BATCH_ID, HOUR, *TIER, *SERVED, *PROMPT, TENANT, *_MOMENTS),
 )
 USERS_DAILY = Table(
     "users_daily",
