@@ -20,7 +20,11 @@ from opsmeter_pipeline.drivers import Compared, Comparison, explain_change
 from opsmeter_pipeline.model.columns import MONEY
 from opsmeter_pipeline.model.tables import COMPARED
 
-WINDOW = Comparison(*(datetime(2026, 11, day, tzinfo=UTC) for day in (9, 16, 23)))
+WINDOW = Comparison(
+    datetime(2026, 11, 9, tzinfo=UTC),
+    datetime(2026, 11, 16, tzinfo=UTC),
+    datetime(2026, 11, 23, tzinfo=UTC),
+)
 POOL = 40_000
 SIZES = (1_000, 10_000)
 NANO_USD = {"large": (2_500, 10_000), "medium": (1_100, 4_400), "small": (150, 600)}

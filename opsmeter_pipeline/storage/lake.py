@@ -223,8 +223,13 @@ class Lake:
         """Return a database with the lake attached; loading the extensions takes 0.2 s."""
         if read_only and not self.exists:
             raise WarehouseMissingError(self.folder.parent)
-        limits = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(self.folder / SPILL)}
-        con = duckdb.connect(config=limits | ({"threads": THREADS} if THREADS else {}))
+        limits: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(self.folder / SPILL),
+        }
+        if THREADS:
+            limits["threads"] = THREADS
+        con = duckdb.connect(config=limits)
         write = f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
         self._attach(con, "READ_ONLY" if read_only else write)
         return con
