@@ -123,7 +123,7 @@ def _wait_for_sightings(drill: Drill, scene: Scene) -> None:
         found = [
             *watch.see_alerts(incidents),
             *watch.see_checks(ground.instance, drill.checks, since=since),
-            *watch.see_silence(scene.webhook, limit=SILENCE, now=utc_now()),
+            *watch.see_silence(scene.webhook, since=since, limit=SILENCE, now=utc_now()),
         ]
         for one in found:
             if (one.kind, one.name) not in seen:

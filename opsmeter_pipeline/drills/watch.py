@@ -66,10 +66,12 @@ def see_checks(
     return found
 
 
-def see_silence(webhook: Webhook, *, limit: timedelta, now: datetime) -> list[Sighting]:
-    """Return that the heartbeat stayed away, as a dead-man service would say it."""
+def see_silence(
+    webhook: Webhook, *, since: datetime, limit: timedelta, now: datetime
+) -> list[Sighting]:
+    """Return that the heartbeat stayed away, as a dead-man service would have said it since."""
     last = max(webhook.beats, default=None)
-    if last is None or now - last <= limit:
+    if last is None or now - last <= limit or last + limit < since:
         return []
     says = f"No heartbeat since {last:%H:%M:%S}Z, which is over {limit.total_seconds():g} s."
     return [Sighting("heartbeat", "silent", says, last + limit)]

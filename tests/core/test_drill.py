@@ -79,10 +79,11 @@ def test_a_drill_that_came_to_no_injection_has_failed() -> None:
 
 def test_a_heartbeat_is_missed_only_after_the_limit() -> None:
     webhook, limit = Webhook(0, beats=[at(0), at(5)]), timedelta(seconds=15)
-    assert see_silence(webhook, limit=limit, now=at(20)) == []
-    (silent,) = see_silence(webhook, limit=limit, now=at(20.1))
+    assert see_silence(webhook, since=at(6), limit=limit, now=at(20)) == []
+    (silent,) = see_silence(webhook, since=at(6), limit=limit, now=at(20.1))
     assert (silent.kind, silent.at) == ("heartbeat", at(20))
-    assert see_silence(Webhook(0), limit=limit, now=at(99)) == []
+    assert see_silence(webhook, since=at(20.1), limit=limit, now=at(30)) == []  # before
+    assert see_silence(Webhook(0), since=at(0), limit=limit, now=at(99)) == []
 
 
 def test_every_drill_is_told_to_people_by_an_alert() -> None:
