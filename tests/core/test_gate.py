@@ -22,6 +22,7 @@ from opsmeter_pipeline.gate import (
     judge_incidents,
     judge_ledger,
     judge_probe,
+    judge_prompts,
     judge_runs,
     judge_seen,
     judge_share,
@@ -55,6 +56,23 @@ def ago(**length: float) -> datetime:
         ({"good": 0, "late": 0, "allowed_late": 0}, UNKNOWN, "0 of 0 events late, 0 allowed; too"),
     ],
 )
+@pytest.mark.parametrize(
+    ("regressed", "unknown", "compared", "state"),
+    [
+        ([], [], 3, ReasonState.OPEN),
+        ([], [], 0, ReasonState.UNKNOWN),
+        ([], ["chat v2"], 3, ReasonState.UNKNOWN),
+        (["chat v2: verbosity"], ["chat v3"], 3, ReasonState.CLOSED),
+    ],
+)
+def test_a_regressed_prompt_closes_and_one_that_nobody_can_judge_opens_nothing(
+    regressed: list[str], unknown: list[str], compared: int, state: ReasonState
+) -> None:
+    reason = judge_prompts(regressed, unknown, compared=compared)
+    assert (reason.name, reason.state) == ("prompt", state)
+    assert all(name in reason.found for name in (regressed or unknown)[:3])
+
+
 def test_a_share_is_open_up_to_what_is_allowed_and_never_without_events(change, state, said):
     for judge in (judge_share, judge_budget):
         assert judge(replace(DAY, **change)).state is state
