@@ -56,23 +56,6 @@ def ago(**length: float) -> datetime:
         ({"good": 0, "late": 0, "allowed_late": 0}, UNKNOWN, "0 of 0 events late, 0 allowed; too"),
     ],
 )
-@pytest.mark.parametrize(
-    ("regressed", "unknown", "compared", "state"),
-    [
-        ([], [], 3, ReasonState.OPEN),
-        ([], [], 0, ReasonState.UNKNOWN),
-        ([], ["chat v2"], 3, ReasonState.UNKNOWN),
-        (["chat v2: verbosity"], ["chat v3"], 3, ReasonState.CLOSED),
-    ],
-)
-def test_a_regressed_prompt_closes_and_one_that_nobody_can_judge_opens_nothing(
-    regressed: list[str], unknown: list[str], compared: int, state: ReasonState
-) -> None:
-    reason = judge_prompts(regressed, unknown, compared=compared)
-    assert (reason.name, reason.state) == ("prompt", state)
-    assert all(name in reason.found for name in (regressed or unknown)[:3])
-
-
 def test_a_share_is_open_up_to_what_is_allowed_and_never_without_events(change, state, said):
     for judge in (judge_share, judge_budget):
         assert judge(replace(DAY, **change)).state is state
@@ -205,3 +188,20 @@ def test_junit_has_a_case_for_each_reason_and_can_be_parsed_whatever_was_found()
     assert failure.get("message") == "closed: failed runs of ingest: 1 (r1)"
     assert failure.get("type") == "closed"
     assert "next: opsmeter doctor" in failure.text
+
+
+@pytest.mark.parametrize(
+    ("regressed", "unknown", "compared", "state"),
+    [
+        ([], [], 3, ReasonState.OPEN),
+        ([], [], 0, ReasonState.UNKNOWN),
+        ([], ["chat v2"], 3, ReasonState.UNKNOWN),
+        (["chat v2: verbosity"], ["chat v3"], 3, ReasonState.CLOSED),
+    ],
+)
+def test_a_regressed_prompt_closes_and_one_that_nobody_can_judge_opens_nothing(
+    regressed: list[str], unknown: list[str], compared: int, state: ReasonState
+) -> None:
+    reason = judge_prompts(regressed, unknown, compared=compared)
+    assert (reason.name, reason.state) == ("prompt", state)
+    assert all(name in reason.found for name in (regressed or unknown)[:3])
