@@ -3,22 +3,23 @@
 The Azure traces are by Microsoft, CC-BY 4.0 (Patel et al., Splitwise, ISCA 2024).
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
-from benchmarks.drift.judge import judge_change
+from benchmarks.drift.judge import DATA, judge_change
 from benchmarks.drift.traffic import TRACES, Source, read_trace
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+FOLDER = Path(os.environ.get(DATA, Path(__file__).resolve().parents[3] / "shared" / "data"))
 ENDPOINTS = 8
 
 
 @pytest.fixture(scope="module")
 def source() -> Source:
-    if not (DATA / TRACES["azure-conv"][0]).exists():
-        pytest.skip(f"the public trace azure-conv is not in {DATA}")
-    return Source(read_trace(DATA, "azure-conv"))
+    if not (FOLDER / TRACES["azure-conv"][0]).exists():
+        pytest.skip(f"the public trace azure-conv is not in {FOLDER}; {DATA} names another folder")
+    return Source(read_trace(FOLDER, "azure-conv"))
 
 
 @pytest.mark.parametrize(
