@@ -135,6 +135,7 @@ def main() -> None:
                         help=f"Folder of the public traces; else {DATA}.")  # fmt: skip
     parser.add_argument("--endpoints", type=int, default=500, help="For each change and trace.")
     parser.add_argument("--traces", default=",".join(TRACES))
+    parser.add_argument("--changes", default=",".join(CHANGES))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--pool-tenants", action="store_true",
                         help="As if the cube did not know who called.")  # fmt: skip
@@ -151,7 +152,7 @@ def main() -> None:
           "end |\n|---|---|---:|---:|---:|---:|---:|---:|")  # fmt: skip
     for trace in args.traces.split(","):
         source = Source(read_trace(args.data, trace), shape)
-        for name in CHANGES:
+        for name in args.changes.split(","):
             told = judge_change(
                 source,
                 name,

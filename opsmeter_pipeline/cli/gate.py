@@ -16,7 +16,13 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import GateReasonError, LengthError, OutputError
 from opsmeter_pipeline.model.lengths import parse_length
 from opsmeter_pipeline.model.objective import Slo
-from opsmeter_pipeline.orchestration.gate import READERS, Question, ask_gate, choose_slo
+from opsmeter_pipeline.orchestration.gate import (
+    PROMPT_READERS,
+    READERS,
+    Question,
+    ask_gate,
+    choose_slo,
+)
 from opsmeter_pipeline.settings import load_settings, read_claim
 
 _LONGEST_WINDOW = timedelta(days=366)
@@ -94,9 +100,10 @@ def _read_slo(asked: Asked, slo: Slo) -> Slo:
 
 
 def _require_known(asked: Asked, *, as_json: bool) -> None:
+    known = [*READERS, *PROMPT_READERS]
     for name in asked.waived:
-        if name.split(" ")[0] not in READERS:
-            raise GateReasonError(name, [*READERS])
+        if name.split(" ")[0] not in known:
+            raise GateReasonError(name, known)
     if as_json and asked.junit == _STANDARD_OUTPUT:
         raise OutputError("--junit", _STANDARD_OUTPUT, "--json is on standard output; name a file")
 

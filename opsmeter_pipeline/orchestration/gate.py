@@ -211,9 +211,7 @@ def ask_clock(question: Question) -> list[Reason]:
 
 
 def ask_prompts(question: Question) -> list[Reason]:
-    """Whether a prompt version regressed, if that was asked; judged now, whenever the job ran."""
-    if not question.about_prompts:
-        return []
+    """Whether a prompt version regressed: judged now, whenever the job `drift` ran."""
     drift = look_for_drift(question.lake, now=question.now)
     rows = drift.rows.filter(
         pl.col("environment") == question.environment, pl.col("baseline_version").is_not_null()
@@ -240,16 +238,20 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "runs": ask_runs,
         "incidents": ask_incidents,
         "clock": ask_clock,
-        "prompt": ask_prompts,
     }
 )
 """What is asked, by the reason's name or first word."""
 
 
+PROMPT_READERS: Mapping[str, Reader] = MappingProxyType({"prompt": ask_prompts})
+"""What is asked only if prompts are in question."""
+
+
 def ask_gate(question: Question, readers: Mapping[str, Reader] = READERS) -> list[Reason]:
     """Return all reasons; one that cannot be read is unknown and hides no other."""
     reasons: list[Reason] = []
-    for name, read in readers.items():
+    asked = {**readers, **PROMPT_READERS} if question.about_prompts else readers
+    for name, read in asked.items():
         try:
             reasons += read(question)
         except Exception as exc:  # noqa: BLE001 - whatever fails, the answer is that nobody knows

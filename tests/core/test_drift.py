@@ -188,11 +188,19 @@ def test_a_percentile_of_log_normal_tokens_is_read_back(median: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "found"),
-    [(AlarmLimits(0.5, 0.30), 1), (AlarmLimits(0.5, 0.36), 0), (AlarmLimits(0.04, 9), 1)],
+    ("median", "limits", "found"),
+    [
+        (270, AlarmLimits(0.5, 0.34), 1),
+        (270, AlarmLimits(0.5, 0.36), 0),
+        (400, AlarmLimits(0.16, 9), 1),
+        (400, AlarmLimits(0.18, 9), 0),
+    ],
 )
-def test_the_check_and_the_incident_follow_the_limits(limits: AlarmLimits, found: int) -> None:
-    row = judge(sides([USUAL], [replace(USUAL, output_median=270)]))
+def test_the_check_and_the_incident_follow_the_limits(
+    median: int, limits: AlarmLimits, found: int
+) -> None:
+    """Answers of 270 tokens for 200 are 35 % more; of 400, all of a call is 1,400 for 1,200."""
+    row = judge(sides([USUAL], [replace(USUAL, output_median=median)]))
     rows = pl.DataFrame([row], schema=PROMPT_VERSION_DRIFT.schema)
     verdict, conditions = judge_drift(rows, limits), find_conditions(rows, limits)
     assert (verdict.passed, len(conditions)) == (not found, found)

@@ -22,6 +22,7 @@ from opsmeter_pipeline.gate import (
     judge_incidents,
     judge_ledger,
     judge_probe,
+    judge_prompts,
     judge_runs,
     judge_seen,
     judge_share,
@@ -187,3 +188,20 @@ def test_junit_has_a_case_for_each_reason_and_can_be_parsed_whatever_was_found()
     assert failure.get("message") == "closed: failed runs of ingest: 1 (r1)"
     assert failure.get("type") == "closed"
     assert "next: opsmeter doctor" in failure.text
+
+
+@pytest.mark.parametrize(
+    ("regressed", "unknown", "compared", "state"),
+    [
+        ([], [], 3, ReasonState.OPEN),
+        ([], [], 0, ReasonState.UNKNOWN),
+        ([], ["chat v2"], 3, ReasonState.UNKNOWN),
+        (["chat v2: verbosity"], ["chat v3"], 3, ReasonState.CLOSED),
+    ],
+)
+def test_a_regressed_prompt_closes_and_one_that_nobody_can_judge_opens_nothing(
+    regressed: list[str], unknown: list[str], compared: int, state: ReasonState
+) -> None:
+    reason = judge_prompts(regressed, unknown, compared=compared)
+    assert (reason.name, reason.state) == ("prompt", state)
+    assert all(name in reason.found for name in (regressed or unknown)[:3])

@@ -117,7 +117,9 @@ def test_the_alert_and_the_gate_read_it(
     assert (reason.name, reason.state) == ("prompt", ReasonState.CLOSED)
     (reason,) = gate.ask_prompts(replace(asked, environment="staging"))
     assert reason.state is ReasonState.UNKNOWN
-    assert gate.ask_prompts(replace(asked, about_prompts=False)) == []
+    names = [one.name for one in gate.ask_gate(asked, {})]
+    assert names == ["prompt"]
+    assert gate.ask_gate(replace(asked, about_prompts=False), {}) == []
 
 
 def test_compare_prints_one_document_or_a_chart(
