@@ -14,6 +14,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     quality_job,
     reprice_job,
     silence_job,
+    spikes_job,
 )
 from opsmeter_pipeline.orchestration.maintain import maintain_job
 from opsmeter_pipeline.orchestration.metadata import OWNER
@@ -26,6 +27,7 @@ from opsmeter_pipeline.orchestration.schedules import (
     probes_daily_schedule,
     quality_schedule,
     silence_schedule,
+    spikes_schedule,
 )
 from opsmeter_pipeline.orchestration.sensors import (
     alerting_sensor,
@@ -46,11 +48,11 @@ defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[
-        *(ingest_job, quality_job, drivers_job, doubles_job),
+        *(ingest_job, quality_job, drivers_job, doubles_job, spikes_job),
         *(reprice_job, silence_job, maintain_job, probe_job),
     ],
     schedules=[
-        *(quality_schedule, drivers_schedule, doubles_schedule, silence_schedule),
+        *(quality_schedule, drivers_schedule, doubles_schedule, silence_schedule, spikes_schedule),
         *(maintain_schedule, probe_schedule, probes_daily_schedule),
     ],
     sensors=[landing_sensor, alerting_sensor, probing_sensor],

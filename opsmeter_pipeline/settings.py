@@ -6,6 +6,7 @@ option, environment variable, `opsmeter.toml` in the working folder, default.
 
 import os
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,9 @@ class Settings(BaseSettings):
         maintenance: windows in which conditions are recorded and nothing is sent.
         snapshot_days: how long a state of the warehouse can be read again with `AT`; what
             `restatements` names stays for good.
+        spike_min_events: attempts in an hour or day, and requests more than usual, below which
+            nothing is a spike.
+        spike_min_usd: dollars more than usual below which nothing is a spike.
     """
 
     model_config = SettingsConfigDict(
@@ -135,6 +139,8 @@ class Settings(BaseSettings):
     page_url: str | None = None
     maintenance: tuple[Maintenance, ...] = ()
     snapshot_days: int = Field(default=7, ge=1, le=3660)
+    spike_min_events: int = Field(default=50, ge=1)
+    spike_min_usd: Decimal = Field(default=Decimal(1), ge=0, allow_inf_nan=False)
 
     @field_validator("alert_urls", mode="before")
     @classmethod

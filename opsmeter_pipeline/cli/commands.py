@@ -153,6 +153,24 @@ def why(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
+def spikes(
+    context: typer.Context,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window", help="How much is judged, up to the watermark: 24h, 3d, up to 7d."
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
+) -> None:
+    """Show hours and days far above their own past, what drove them, and what to do."""
+    from opsmeter_pipeline.cli.spikes import spikes_command
+
+    spikes_command(window=window, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def doubles(
     context: typer.Context,
     days: Annotated[int, typer.Option(min=1, help="Newest UTC days of events to look at.")] = 2,

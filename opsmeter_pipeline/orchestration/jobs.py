@@ -10,6 +10,7 @@ from opsmeter_pipeline.model.tables import (
     COST_DRIVERS,
     DOUBLE_INSTRUMENTATION,
     RESTATEMENTS,
+    SPIKES,
     TRACKING_HOURLY,
 )
 from opsmeter_pipeline.quality import describe_checks, name_check
@@ -20,6 +21,7 @@ QUALITY_JOB_NAME = "quality"
 DRIVERS_JOB_NAME = "drivers"
 SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
+SPIKES_JOB_NAME = "spikes"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
 PUBLISH_POOL = "publish"
@@ -92,6 +94,7 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
+_SPIKES = dg.AssetSelection.assets(SPIKES.name)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 
@@ -102,6 +105,7 @@ ingest_job = _define_job(
     - _DOUBLES
     - _RESTATEMENTS
     - _PROBES_DAILY
+    - _SPIKES
     - _QUALITY_CHECKS,
     description="Take one batch of landed lines to the tables people read.",
 )
@@ -122,6 +126,12 @@ doubles_job = _define_job(
     DOUBLES_JOB_NAME,
     selection=_DOUBLES - _QUALITY_CHECKS,
     description="Look for calls that two layers reported under two ids.",
+)
+
+spikes_job = _define_job(
+    SPIKES_JOB_NAME,
+    selection=_SPIKES - _QUALITY_CHECKS,
+    description="Look for hours and days far above their own past, and for what drove them.",
 )
 
 reprice_job = _define_job(

@@ -17,6 +17,7 @@ from opsmeter_pipeline.orchestration.jobs import (
     PROBE_JOB_NAME,
     QUALITY_JOB_NAME,
     SILENCE_JOB_NAME,
+    SPIKES_JOB_NAME,
 )
 from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.orchestration.probing import send_probe
@@ -38,6 +39,8 @@ MAINTAIN_CRON = "27 * * * *"
 PROBE_CRON = "*/5 * * * *"
 PROBES_DAILY_CRON = "57 0 * * *"
 """Daily, when each probe of yesterday has been seen or given up."""
+SPIKES_CRON = "33 * * * *"
+"""Hourly, when the hour before has had time to land; what lands later is judged an hour later."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -76,6 +79,16 @@ def drivers_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run, unless one is still under way."""
     return _one_at_a_time(context, DOUBLES_JOB_NAME)
+
+
+@_schedule(
+    job_name=SPIKES_JOB_NAME,
+    cron_schedule=SPIKES_CRON,
+    description="Looks hourly for hours and days far above their own past.",
+)
+def spikes_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    return _one_at_a_time(context, SPIKES_JOB_NAME)
 
 
 @_schedule(

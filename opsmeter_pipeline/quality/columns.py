@@ -47,6 +47,9 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tier_count": ("input_tokens", "class_tokens"),
         "day_changes.kind": ("live", "backfill", "replay", "reprice"),
         "freshness_lags.kind": ("live", "history", "replayed"),
+        "spikes.kind": ("spike", "failing_burst", "concentration"),
+        "spikes.rule_window": ("1h", "1d", "1d/share"),
+        "measure": ("cost_usd", "requests", "tokens"),
         "severity": SEVERITIES,
         "announced_severity": SEVERITIES,
         "incidents.state": ("open", "acknowledged", "recovering", "resolved"),
@@ -128,6 +131,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "within",
             "value",
         ),
+        "spikes": ("rule_window", "window_start_at", "dimension", "within", "value"),
     }
 )
 """The columns whose values together occur once; logs have none."""

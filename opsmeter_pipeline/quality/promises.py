@@ -49,6 +49,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "model_resolutions": ("provider", "model"),
         "restatements": ("number", "batch_id", "day", "model"),
         "cost_drivers": ("window_end_at", "dimension"),
+        "spikes": ("window_start_at", "rule_window", "dimension"),
         "first_served": ("batch_id",),
         "probes": ("probe_id",),
         "incidents": ("incident_id",),

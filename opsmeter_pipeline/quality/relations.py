@@ -283,6 +283,13 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 ),
             ),
         ),
+        "spikes": (
+            promise_query(
+                "balance",
+                "extra_usd is cost_usd less usual_cost_usd.",
+                query=find_rows("spikes", "extra_usd <> cost_usd - coalesce(usual_cost_usd, 0)"),
+            ),
+        ),
         "incident_events": (_refers("incident_events", "incidents", "incident_id"),),
         "alerts": (_refers("alerts", "incidents", "incident_id"),),
         "moved_lines": (

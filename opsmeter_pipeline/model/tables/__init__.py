@@ -34,6 +34,7 @@ from opsmeter_pipeline.model.tables.prices import (
 from opsmeter_pipeline.model.tables.probes import PROBES
 from opsmeter_pipeline.model.tables.reprice import RESTATEMENTS
 from opsmeter_pipeline.model.tables.served import FIRST_SERVED
+from opsmeter_pipeline.model.tables.spikes import SPIKES
 from opsmeter_pipeline.model.tables.tracking import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
@@ -78,6 +79,7 @@ __all__ = [
     "REFUSED",
     "RESTATEMENTS",
     "SLICE_SCHEMA",
+    "SPIKES",
     "TABLES",
     "TOLD",
     "TRACKING",
@@ -110,6 +112,7 @@ TABLES = (
     MODEL_RESOLUTIONS,
     RESTATEMENTS,
     COST_DRIVERS,
+    SPIKES,
     FIRST_SERVED,
     PROBES,
     INCIDENTS,
