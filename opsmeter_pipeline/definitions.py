@@ -7,6 +7,7 @@ import dagster as dg
 import assets
 import checks
 from opsmeter_pipeline.orchestration.jobs import (
+    digest_job,
     doubles_job,
     drivers_job,
     ingest_job,
@@ -20,6 +21,7 @@ from opsmeter_pipeline.orchestration.maintain import maintain_job
 from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.orchestration.schedules import (
+    digest_schedule,
     doubles_schedule,
     drivers_schedule,
     maintain_schedule,
@@ -48,12 +50,12 @@ defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[
-        *(ingest_job, quality_job, drivers_job, doubles_job, spikes_job),
+        *(ingest_job, quality_job, drivers_job, doubles_job, spikes_job, digest_job),
         *(reprice_job, silence_job, maintain_job, probe_job),
     ],
     schedules=[
         *(quality_schedule, drivers_schedule, doubles_schedule, silence_schedule, spikes_schedule),
-        *(maintain_schedule, probe_schedule, probes_daily_schedule),
+        *(digest_schedule, maintain_schedule, probe_schedule, probes_daily_schedule),
     ],
     sensors=[landing_sensor, alerting_sensor, probing_sensor],
     resources={"home": HomeResource()},

@@ -102,8 +102,8 @@ def _make(
         start = rng.uniform(0, span, mean.shape)
         first: np.ndarray = np.searchsorted(seconds, start)
         last: np.ndarray = np.searchsorted(seconds, start + length)
-        for one, running in zip(made, sums, strict=True):
-            one += running[last] - running[first]
+        made = [one + running[last] - running[first]
+                for one, running in zip(made, sums, strict=True)]  # fmt: skip
     noise = float(np.median(np.std(made[0] / mean, axis=1)))
     return Made(*made), noise
 

@@ -1,6 +1,7 @@
 """The jobs: which assets run together, and how a run is told what to take."""
 
 from collections.abc import Sequence
+from datetime import date
 from enum import Enum
 from functools import partial
 
@@ -22,6 +23,8 @@ DRIVERS_JOB_NAME = "drivers"
 SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
 SPIKES_JOB_NAME = "spikes"
+DIGEST_JOB_NAME = "digest"
+WEEKLY_DIGEST = "weekly_digest"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
 PUBLISH_POOL = "publish"
@@ -68,6 +71,12 @@ class RepriceConfig(dg.Config):
     asked_by: str = "the Dagster UI"
 
 
+class WeekConfig(dg.Config):
+    """Which week a digest is of: its first UTC day as `2026-11-16`; else the last 7 full days."""
+
+    first_day: str | None = None
+
+
 def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
     """Return the run configuration of a normal run; the level is of what it prints."""
     return _configure(LANDED_SLICES, TakeConfig(take=Take.NEW), log_level)
@@ -83,6 +92,11 @@ def reprice_as(config: RepriceConfig, *, log_level: str = "INFO") -> dg.RunConfi
     return _configure(REPRICED_EVENTS, config, log_level)
 
 
+def tell_week(first_day: date) -> dg.RunConfig:
+    """Return the run configuration of a digest."""
+    return dg.RunConfig(ops={WEEKLY_DIGEST: WeekConfig(first_day=first_day.isoformat())})
+
+
 def _configure(op: str, config: dg.Config, log_level: str) -> dg.RunConfig:
     return dg.RunConfig(ops={op: config}, loggers={"console": {"config": {"log_level": log_level}}})
 
@@ -95,6 +109,7 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 _SPIKES = dg.AssetSelection.assets(SPIKES.name)
+_DIGEST = dg.AssetSelection.assets(WEEKLY_DIGEST)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 
@@ -103,6 +118,8 @@ ingest_job = _define_job(
     selection=dg.AssetSelection.all()
     - _DRIVERS
     - _DOUBLES
+    - _SPIKES
+    - _DIGEST
     - _RESTATEMENTS
     - _PROBES_DAILY
     - _SPIKES
@@ -132,6 +149,12 @@ spikes_job = _define_job(
     SPIKES_JOB_NAME,
     selection=_SPIKES - _QUALITY_CHECKS,
     description="Look for hours and days far above their own past, and for what drove them.",
+)
+
+digest_job = _define_job(
+    DIGEST_JOB_NAME,
+    selection=_DIGEST,
+    description="Tell a week on one page: files in the home, and a message to each sink.",
 )
 
 reprice_job = _define_job(

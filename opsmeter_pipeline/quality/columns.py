@@ -56,7 +56,8 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "probes.state": PROBE_STATES,
         "stuck_at": STUCK,
         "alerts.state": ("waiting", "claimed", "sent", "given_up"),
-        "alerts.kind": ("opened", "escalated", "resolved"),
+        "alerts.kind": ("opened", "escalated", "resolved", "digest"),
+        "alerts.severity": ("info", *SEVERITIES),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
