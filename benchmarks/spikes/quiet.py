@@ -100,12 +100,15 @@ def _make(
     made = [np.zeros(mean.shape) for _ in sums]
     for _ in range(stretches):
         start = rng.uniform(0, span, mean.shape)
-        first: np.ndarray = np.searchsorted(seconds, start)
-        last: np.ndarray = np.searchsorted(seconds, start + length)
+        first, last = (_place(seconds, at) for at in (start, start + length))
         made = [one + running[last] - running[first]
                 for one, running in zip(made, sums, strict=True)]  # fmt: skip
     noise = float(np.median(np.std(made[0] / mean, axis=1)))
     return Made(*made), noise
+
+
+def _place(seconds: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.asarray(np.searchsorted(seconds, at))
 
 
 def _draw_means(rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, out, print_json, print_table, spell_command
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.sql import spell_query
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.spikes import Spike, plan_search
 from opsmeter_pipeline.spikes.rows import Advice, describe_spike
@@ -84,4 +85,5 @@ def _print_spike(one: Spike, advice: Advice, looked: Looked, command: str) -> No
     if advice.driver:
         out.print(escape(f"  driver: {advice.driver}"), soft_wrap=True)
     out.print(escape(f"  do: {advice.control}"), soft_wrap=True)
-    out.print(escape(f'  verify: {command} query "{advice.verify_sql}"'), soft_wrap=True)
+    query = spell_query(advice.verify_sql, command=command)
+    out.print(escape(f"  verify: {query}"), soft_wrap=True)

@@ -18,7 +18,8 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #eceff2;
 overflow-wrap:anywhere;vertical-align:top}td.n,th.n{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}p,ul{margin:.4rem 0}code{font-size:.8rem;background:#f3f5f7;
-padding:.1rem .3rem;overflow-wrap:anywhere}.lead{font-size:1.2rem}summary{color:#5b6570;font-size:.85rem;cursor:pointer}
+padding:.1rem .3rem;overflow-wrap:anywhere}.lead{font-size:1.2rem}
+summary{color:#5b6570;font-size:.85rem;cursor:pointer}
 footer{margin-top:2rem;
 color:#5b6570;font-size:.85rem}
 """

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from opsmeter_pipeline.model.condition import CRITICAL, WARNING, Condition, Key
+from opsmeter_pipeline.model.sql import spell_query
 from opsmeter_pipeline.model.tables import SPIKES
 from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 from opsmeter_pipeline.spikes.limits import SpikeRules
@@ -198,7 +199,7 @@ def _to_condition(rows: Sequence[Mapping[str, Any]], rules: SpikeRules) -> Condi
         limit=round((spike.usual_share or 0) * 100, 2) if is_share else rules.min_ratio,
         unit="percent" if is_share else "times the usual",
         what=describe_spike(spike) + driver,
-        next_step=f'{newest["control"]} Verify: opsmeter query "{newest["verify_sql"]}"',
+        next_step=f"{newest['control']} Verify: {spell_query(newest['verify_sql'])}",
     )
 
 
