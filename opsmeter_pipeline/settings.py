@@ -198,6 +198,7 @@ class Settings(BaseSettings):
     def snapshots_kept_for(self) -> timedelta:
         """How old a snapshot of the warehouse may grow."""
         return timedelta(days=self.snapshot_days)
+
     def digests(self) -> Path:
         """The weekly digests, a Markdown and an HTML file each."""
         return self.home / "digests"

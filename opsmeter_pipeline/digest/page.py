@@ -20,8 +20,7 @@ overflow-wrap:anywhere;vertical-align:top}td.n,th.n{text-align:right;white-space
 font-variant-numeric:tabular-nums}p,ul{margin:.4rem 0}code{font-size:.8rem;background:#f3f5f7;
 padding:.1rem .3rem;overflow-wrap:anywhere}.lead{font-size:1.2rem}
 summary{color:#5b6570;font-size:.85rem;cursor:pointer}
-footer{margin-top:2rem;
-color:#5b6570;font-size:.85rem}
+footer{margin-top:2rem;color:#5b6570;font-size:.85rem}
 """
 
 

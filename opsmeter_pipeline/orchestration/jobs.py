@@ -122,7 +122,6 @@ ingest_job = _define_job(
     - _DIGEST
     - _RESTATEMENTS
     - _PROBES_DAILY
-    - _SPIKES
     - _QUALITY_CHECKS,
     description="Take one batch of landed lines to the tables people read.",
 )

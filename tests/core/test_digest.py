@@ -106,8 +106,8 @@ def test_what_is_provisional_held_back_or_late_is_told() -> None:
     for line in (
         "- 2 of 7 days are provisional: late files may still change them.",
         "- Freshness: 99.0 % of 1,000 events were visible within 300 s.",
-        "- 50 of 1,000 lines taken since it began (5.0 %) are in quarantine: they may have cost $3.25",
-        ", which is in no total; of 7 nobody can tell what they cost.",
+        "- 50 of 1,000 lines taken since it began (5.0 %) are in quarantine: they may have cost ",
+        "have cost $3.25, which is in no total; of 7 nobody can tell what they cost.",
         "- 4 late changes to days before this week: -$0.50, see late_changes.",
         "- 3 incidents, 1 of them open.",
     ):

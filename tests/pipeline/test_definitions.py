@@ -32,12 +32,14 @@ STAGES = {
     "views",
     "drivers",
     "doubles",
+    "spikes",
+    "digest",
     "reprice",
     "dashboard",
     "alerts",
     "probe",
 }
-LOOKED = ["double_instrumentation", "restatements", "probes_daily"]
+LOOKED = ["double_instrumentation", "restatements", "spikes", "weekly_digest", "probes_daily"]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
 TICKED = ["alerts", "incident_events", "incidents", "probes"]
@@ -91,6 +93,7 @@ ASSET_KEYS = [
     "prompt_versions",
     "quarantine",
     "restatements",
+    "spikes",
     "top_endpoints",
     "top_users",
     "tracking_counts",
@@ -101,6 +104,7 @@ ASSET_KEYS = [
     "users_daily",
     "users_latency_daily",
     "watermarks",
+    "weekly_digest",
 ]
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
@@ -115,6 +119,7 @@ CHECK_KEYS = [
     ("ingest_files", "missing_prompt_version_share"),
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
+    ("spikes", "no_spike"),
     ("tracking_hourly", "clock_skew"),
     ("tracking_hourly", "endpoint_tags"),
     ("tracking_hourly", "field_change"),
@@ -129,6 +134,7 @@ QUALITY_KINDS = {
     "alerts": "amounts columns grain present references values",
     "incident_events": "amounts columns grain present references",
     "incidents": "amounts columns grain present values",
+    "spikes": "amounts balance columns grain present values",
     "attribution_hourly": "amounts balance columns grain present references values",
     "cost_drivers": "amounts balance columns grain present values",
     "day_changes": "amounts balance columns grain present references values",
