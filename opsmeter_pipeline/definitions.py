@@ -8,6 +8,7 @@ import assets
 import checks
 from opsmeter_pipeline.orchestration.jobs import (
     budget_job,
+    digest_job,
     doubles_job,
     drift_job,
     drivers_job,
@@ -16,12 +17,14 @@ from opsmeter_pipeline.orchestration.jobs import (
     quality_job,
     reprice_job,
     silence_job,
+    spikes_job,
 )
 from opsmeter_pipeline.orchestration.maintain import maintain_job
 from opsmeter_pipeline.orchestration.metadata import OWNER
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.orchestration.schedules import (
     budget_schedule,
+    digest_schedule,
     doubles_schedule,
     drift_schedule,
     drivers_schedule,
@@ -30,6 +33,7 @@ from opsmeter_pipeline.orchestration.schedules import (
     probes_daily_schedule,
     quality_schedule,
     silence_schedule,
+    spikes_schedule,
 )
 from opsmeter_pipeline.orchestration.sensors import (
     alerting_sensor,
@@ -51,6 +55,7 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[
         budget_job,
+        digest_job,
         doubles_job,
         drift_job,
         drivers_job,
@@ -60,9 +65,11 @@ defs = dg.Definitions(
         quality_job,
         reprice_job,
         silence_job,
+        spikes_job,
     ],
     schedules=[
         budget_schedule,
+        digest_schedule,
         doubles_schedule,
         drift_schedule,
         drivers_schedule,
@@ -71,6 +78,7 @@ defs = dg.Definitions(
         probes_daily_schedule,
         quality_schedule,
         silence_schedule,
+        spikes_schedule,
     ],
     sensors=[landing_sensor, alerting_sensor, probing_sensor],
     resources={"home": HomeResource()},

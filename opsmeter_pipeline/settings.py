@@ -130,6 +130,9 @@ class Settings(BaseSettings):
         snapshot_days: how long a state of the warehouse can be read again with `AT`; what
             `restatements` names stays for good.
         budget: what may be spent, `[[budget]]` in `opsmeter.toml`.
+        spike_min_events: attempts in an hour or day, and requests more than usual, below which
+            nothing is a spike.
+        spike_min_usd: dollars more than usual below which nothing is a spike.
     """
 
     model_config = SettingsConfigDict(
@@ -165,6 +168,8 @@ class Settings(BaseSettings):
     maintenance: tuple[Maintenance, ...] = ()
     snapshot_days: int = Field(default=7, ge=1, le=3660)
     budget: Annotated[tuple[Budget, ...], AfterValidator(refuse_namesakes)] = ()
+    spike_min_events: int = Field(default=50, ge=1)
+    spike_min_usd: Decimal = Field(default=Decimal(1), ge=0, allow_inf_nan=False)
 
     @field_validator("alert_urls", mode="before")
     @classmethod
@@ -222,6 +227,10 @@ class Settings(BaseSettings):
     def snapshots_kept_for(self) -> timedelta:
         """How old a snapshot of the warehouse may grow."""
         return timedelta(days=self.snapshot_days)
+
+    def digests(self) -> Path:
+        """The weekly digests, a Markdown and an HTML file each."""
+        return self.home / "digests"
 
     @property
     def ui_url(self) -> str:

@@ -181,6 +181,43 @@ def compare(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
+def spikes(
+    context: typer.Context,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window", help="How much is judged, up to the watermark: 24h, 3d, up to 7d."
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
+) -> None:
+    """Show hours and days far above their own past, what drove them, and what to do."""
+    from opsmeter_pipeline.cli.spikes import spikes_command
+
+    spikes_command(window=window, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
+def digest(
+    context: typer.Context,
+    week: Annotated[
+        str | None,
+        typer.Option("--week", help="First of its 7 UTC days; else the last 7 full days."),
+    ] = None,
+    form: Annotated[
+        Literal["md", "html"], typer.Option("--format", help="Markdown or one HTML document.")
+    ] = "md",
+    home: Home = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
+) -> None:
+    """Print a week on one page: what it cost against the one before, why, and what to do."""
+    from opsmeter_pipeline.cli.digest import digest_command
+
+    digest_command(week=week, form=form, home=home or context.obj, as_json=as_json)
+
+
+@app.command()
 def doubles(
     context: typer.Context,
     days: Annotated[int, typer.Option(min=1, help="Newest UTC days of events to look at.")] = 2,

@@ -19,6 +19,7 @@ from opsmeter_pipeline.drivers.rows import (
 )
 from opsmeter_pipeline.drivers.windows import plan_comparison
 from opsmeter_pipeline.model.clock import utc_now
+from opsmeter_pipeline.model.sql import spell_query
 from opsmeter_pipeline.settings import load_settings
 from opsmeter_pipeline.storage.drivers import read_compared
 from opsmeter_pipeline.storage.lake import Lake
@@ -165,7 +166,8 @@ def _print_next(why: Why, command: str) -> None:
         told = f"{_signed(finding.change_usd)} USD {describe_finding(finding)}"
         out.print(escape(told), soft_wrap=True)
         out.print(escape(f"  do: {control.text}"), soft_wrap=True)
-        out.print(escape(f'  verify: {command} query "{control.verify_sql}"\n'), soft_wrap=True)
+        query = spell_query(control.verify_sql, command=command)
+        out.print(escape(f"  verify: {query}\n"), soft_wrap=True)
     left = len(why.findings) - _FINDINGS_SHOWN
     if left > 0:
         out.print(f"{left} smaller ones: --json tells them.")

@@ -14,7 +14,7 @@ import polars as pl
 
 from opsmeter_pipeline.drivers.classify import Finding, classify_change
 from opsmeter_pipeline.drivers.controls import Control, propose_control
-from opsmeter_pipeline.drivers.dimensions import Change, split_by_value
+from opsmeter_pipeline.drivers.dimensions import OTHERS, Change, split_by_value
 from opsmeter_pipeline.drivers.evidence import Scene, sum_sides
 from opsmeter_pipeline.drivers.factors import (
     Cells,
@@ -150,7 +150,8 @@ def _set_scene(
     versions: dict[str, list[tuple[str, Pair]]] = {}
     for row in compared.values.filter(dimension="prompt_version").sort("value").to_dicts():
         versions.setdefault(row["within"], []).append((row["value"], read_pair(row)))
-    users = compared.values.filter(dimension="user_id").sort(
+    named = (pl.col("dimension") == "user_id") & (pl.col("value") != OTHERS)
+    users = compared.values.filter(named).sort(
         pl.col("cost_usd") - pl.col("previous_cost_usd"), "within", "value",
         descending=[True, False, False],
     )  # fmt: skip

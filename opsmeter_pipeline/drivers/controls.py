@@ -123,6 +123,11 @@ def _build_query(finding: Finding, comparison: Comparison) -> str:
         f"data_mode = {_quote(comparison.data_mode)}",
         "attempts > 0",
     ]
+    conditions += [
+        f"{column} = {_quote(value)}"
+        for column, value in comparison.scope
+        if column not in {*ignored, *(name for name in _FILTERED if name in finding.driver)}
+    ]
     where = " AND ".join(conditions)
     return f"SELECT {columns} FROM attribution_hourly WHERE {where} GROUP BY ALL ORDER BY ALL"
 

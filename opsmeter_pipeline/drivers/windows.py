@@ -1,4 +1,4 @@
-"""Which two windows are compared: whole UTC hours, one right before the other, of one length.
+"""Which two windows are compared: whole UTC hours, of one length, mostly one right after the other.
 
 Turns what a person asked for into a `Comparison`; `now` is an argument. Reading what lies in the
 windows is `storage.drivers`', judging it the rest of `drivers`.
@@ -16,14 +16,15 @@ DEFAULT_LENGTH = "7d"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A window and the one before it, of the same length; ends are exclusive, all UTC hours.
+    """A window and an earlier one of the same length; ends are exclusive, all UTC hours.
 
     Attributes:
-        previous_start_at: first instant of the previous window, which ends where the window starts.
+        previous_start_at: first instant of the previous window.
         start_at: first instant of the window.
         end_at: first instant after it.
         environment: the one that is compared.
         data_mode: likewise.
+        scope: columns of the cube with the value they must have, if only a part is compared.
     """
 
     previous_start_at: datetime
@@ -31,11 +32,17 @@ class Comparison:
     end_at: datetime
     environment: str = "prod"
     data_mode: str = "real"
+    scope: tuple[tuple[str, str], ...] = ()
 
     @property
     def length(self) -> timedelta:
         """How long each of the two is."""
         return self.end_at - self.start_at
+
+    @property
+    def previous_end_at(self) -> datetime:
+        """First instant after the previous window: the window's start, unless there is a gap."""
+        return self.previous_start_at + self.length
 
 
 def compare_until(

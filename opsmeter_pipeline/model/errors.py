@@ -271,6 +271,14 @@ class WindowError(UsageError):
         )
 
 
+class WeekError(UsageError):
+    """There is no digest of the week that was asked for."""
+
+    def __init__(self, asked: str, why: str) -> None:
+        """Name what was asked for and why that cannot be."""
+        super().__init__(f"--week {asked}: {why}. Name the first of 7 full UTC days.")
+
+
 class DimensionError(UsageError):
     """A cost change cannot be told by what was named."""
 

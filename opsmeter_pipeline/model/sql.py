@@ -4,6 +4,8 @@ Add a condition or an expression here when a second query needs it. Whole querie
 they are used.
 """
 
+import re
+import shlex
 from types import MappingProxyType
 
 PRODUCTION = "data_mode = 'real' AND environment = 'prod'"
@@ -22,3 +24,18 @@ OF_EVENT = MappingProxyType(
     }
 )
 """How one event counts in the cubes' measures; any other is the event's own column."""
+_OF_SHELLS = re.compile(r"""["$`\\!]""")
+
+
+def spell_query(sql: str, *, command: str = "opsmeter") -> str:
+    """Return the command that runs a query, for a person to paste into a shell.
+
+    A query may hold a name from telemetry; nothing in it is run by the shell.
+
+    >>> spell_query("FROM events")
+    'opsmeter query "FROM events"'
+    >>> spell_query("SELECT '$(id)'").startswith("opsmeter query 'SELECT ")
+    True
+    """
+    quoted = shlex.quote(sql) if _OF_SHELLS.search(sql) else f'"{sql}"'
+    return f"{command} query {quoted}"

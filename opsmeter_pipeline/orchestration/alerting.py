@@ -51,6 +51,7 @@ from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.probe import PROBE_LOST, judge_lost, judge_silence
 from opsmeter_pipeline.settings import Settings
+from opsmeter_pipeline.spikes.rows import SPIKE_RULE, judge_spikes
 from opsmeter_pipeline.storage.alerts import Delivery, deliver, read_undelivered
 from opsmeter_pipeline.storage.budget import read_current
 from opsmeter_pipeline.storage.clocks import read_newest_lags
@@ -61,6 +62,8 @@ from opsmeter_pipeline.storage.looks import keep_look, read_looks
 from opsmeter_pipeline.storage.probes import read_newest
 from opsmeter_pipeline.storage.sinks import build_sinks
 from opsmeter_pipeline.storage.slo import judge_freshness
+from opsmeter_pipeline.storage.spikes import read_rules as read_spike_rules
+from opsmeter_pipeline.storage.spikes import read_spikes
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 from opsmeter_pipeline.tracking.clocks import CLOCK_LIMITS, CLOCK_SKEW, find_skew
 
@@ -245,6 +248,12 @@ def look_at_drift(moment: Moment) -> list[Condition]:
     return find_conditions(read_drift(home.lake), read_alarm_limits(home.settings))
 
 
+def look_at_spikes(moment: Moment) -> list[Condition]:
+    """Whether a spike goes on, by what the job `spikes` found last."""
+    home = moment.home
+    return judge_spikes(read_spikes(home.lake), read_spike_rules(home.settings))
+
+
 EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
     {
         STALE: look_at_staleness,
@@ -259,6 +268,7 @@ EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
         BUDGET_SPEND: look_at_budgets,
         BUDGET_UNKNOWN: look_at_unknown_budgets,
         PROMPT_DRIFT: look_at_drift,
+        SPIKE_RULE: look_at_spikes,
     }
 )
 """What is watched, by rule. The rule is the one in the keys of the conditions it returns."""

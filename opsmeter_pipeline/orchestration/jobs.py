@@ -1,6 +1,7 @@
 """The jobs: which assets run together, and how a run is told what to take."""
 
 from collections.abc import Sequence
+from datetime import date
 from enum import Enum
 from functools import partial
 
@@ -14,6 +15,7 @@ from opsmeter_pipeline.model.tables import (
     PROMPT_VERSION_DRIFT,
     PROMPT_VERSION_FINDINGS,
     RESTATEMENTS,
+    SPIKES,
     TRACKING_HOURLY,
 )
 from opsmeter_pipeline.quality import describe_checks, name_check
@@ -24,6 +26,9 @@ QUALITY_JOB_NAME = "quality"
 DRIVERS_JOB_NAME = "drivers"
 SILENCE_JOB_NAME = "silence"
 DOUBLES_JOB_NAME = "doubles"
+SPIKES_JOB_NAME = "spikes"
+DIGEST_JOB_NAME = "digest"
+WEEKLY_DIGEST = "weekly_digest"
 REPRICE_JOB_NAME = "reprice"
 PROBE_JOB_NAME = "probe"
 BUDGET_JOB_NAME = "budget"
@@ -72,6 +77,12 @@ class RepriceConfig(dg.Config):
     asked_by: str = "the Dagster UI"
 
 
+class WeekConfig(dg.Config):
+    """Which week a digest is of: its first UTC day as `2026-11-16`; else the last 7 full days."""
+
+    first_day: str | None = None
+
+
 def take_new(*, log_level: str = "INFO") -> dg.RunConfig:
     """Return the run configuration of a normal run; the level is of what it prints."""
     return _configure(LANDED_SLICES, TakeConfig(take=Take.NEW), log_level)
@@ -92,6 +103,11 @@ def run_as_is(*, log_level: str = "INFO") -> dg.RunConfig:
     return dg.RunConfig(loggers=_log_at(log_level))
 
 
+def tell_week(first_day: date) -> dg.RunConfig:
+    """Return the run configuration of a digest."""
+    return dg.RunConfig(ops={WEEKLY_DIGEST: WeekConfig(first_day=first_day.isoformat())})
+
+
 def _configure(op: str, config: dg.Config, log_level: str) -> dg.RunConfig:
     return dg.RunConfig(ops={op: config}, loggers=_log_at(log_level))
 
@@ -108,6 +124,8 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
 _DRIFT = dg.AssetSelection.assets(PROMPT_VERSION_DRIFT.name, PROMPT_VERSION_FINDINGS.name)
+_SPIKES = dg.AssetSelection.assets(SPIKES.name)
+_DIGEST = dg.AssetSelection.assets(WEEKLY_DIGEST)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 _BUDGETS = dg.AssetSelection.assets(BUDGET_STATUS.name, BUDGET_CHANGES.name)
@@ -118,6 +136,8 @@ ingest_job = _define_job(
     - _DRIVERS
     - _DRIFT
     - _DOUBLES
+    - _SPIKES
+    - _DIGEST
     - _RESTATEMENTS
     - _PROBES_DAILY
     - _BUDGETS
@@ -147,6 +167,18 @@ doubles_job = _define_job(
     DOUBLES_JOB_NAME,
     selection=_DOUBLES - _QUALITY_CHECKS,
     description="Look for calls that two layers reported under two ids.",
+)
+
+spikes_job = _define_job(
+    SPIKES_JOB_NAME,
+    selection=_SPIKES - _QUALITY_CHECKS,
+    description="Look for hours and days far above their own past, and for what drove them.",
+)
+
+digest_job = _define_job(
+    DIGEST_JOB_NAME,
+    selection=_DIGEST,
+    description="Tell a week on one page: files in the home, and a message to each sink.",
 )
 
 reprice_job = _define_job(

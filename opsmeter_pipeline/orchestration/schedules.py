@@ -3,7 +3,7 @@
 Add one here when something should happen at a time, whether or not anything landed.
 """
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from functools import partial
 
 import dagster as dg
@@ -13,12 +13,15 @@ from opsmeter_pipeline.model.probe_errors import TickTakenError
 from opsmeter_pipeline.orchestration.instance import runs_under_way
 from opsmeter_pipeline.orchestration.jobs import (
     BUDGET_JOB_NAME,
+    DIGEST_JOB_NAME,
     DOUBLES_JOB_NAME,
     DRIFT_JOB_NAME,
     DRIVERS_JOB_NAME,
     PROBE_JOB_NAME,
     QUALITY_JOB_NAME,
     SILENCE_JOB_NAME,
+    SPIKES_JOB_NAME,
+    tell_week,
 )
 from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.orchestration.probing import send_probe
@@ -47,6 +50,10 @@ BUDGET_CRON = "*/5 * * * *"
 DRIFT_CRON = "27 * * * *"
 """Hourly: a deploy is to be judged within the hour. Not after each batch, which may be every few
 seconds: a look at a year of 500 endpoints takes as long as a batch."""
+DIGEST_CRON = "0 6 * * 1"
+"""Monday morning in UTC, when Sunday's files have had six hours to land."""
+SPIKES_CRON = "33 * * * *"
+"""Hourly, when the hour before has had time to land; what lands later is judged an hour later."""
 
 # Running from the start: a promise that nobody holds is none.
 _schedule = partial(
@@ -95,6 +102,27 @@ def doubles_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | d
 def drift_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run, unless one is still under way."""
     return _one_at_a_time(context, DRIFT_JOB_NAME)
+
+
+@_schedule(
+    job_name=SPIKES_JOB_NAME,
+    cron_schedule=SPIKES_CRON,
+    description="Looks hourly for hours and days far above their own past.",
+)
+def spikes_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run, unless one is still under way."""
+    return _one_at_a_time(context, SPIKES_JOB_NAME)
+
+
+@_schedule(
+    job_name=DIGEST_JOB_NAME,
+    cron_schedule=DIGEST_CRON,
+    description="Tells the last 7 full days against the 7 before, on Monday mornings.",
+)
+def digest_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for one run: of the week that ended with the midnight before the tick."""
+    day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=7)
+    return dg.RunRequest(run_key=day.isoformat(), run_config=tell_week(day))
 
 
 @_schedule(

@@ -52,13 +52,15 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tier_count": ("input_tokens", "class_tokens"),
         "day_changes.kind": ("live", "backfill", "replay", "reprice"),
         "freshness_lags.kind": ("live", "history", "replayed"),
+        "spikes.kind": ("spike", "failing_burst", "concentration"),
+        "spikes.rule_window": ("1h", "1d", "1d/share"),
+        "measure": ("cost_usd", "requests", "tokens"),
         "severity": SEVERITIES,
         "announced_severity": SEVERITIES,
         "incidents.state": ("open", "acknowledged", "recovering", "resolved"),
         "probes.state": PROBE_STATES,
         "stuck_at": STUCK,
         "alerts.state": ("waiting", "claimed", "sent", "given_up"),
-        "alerts.kind": ("opened", "escalated", "resolved"),
         "budget_status.environment": (*ENVIRONMENTS, "*"),
         "period": (DAILY, MONTHLY),
         "budget_status.state": STATES,
@@ -72,6 +74,8 @@ _SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "compared_with": (REPLACED, PAST),
         "regression_type": tuple(KINDS),
         "prompt_version_findings.finding": FINDINGS,
+        "alerts.kind": ("opened", "escalated", "resolved", "digest"),
+        "alerts.severity": ("info", *SEVERITIES),
     }
 )
 """Closed sets by column, or by table and column where the name means several things."""
@@ -154,6 +158,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "within",
             "value",
         ),
+        "spikes": ("rule_window", "window_start_at", "dimension", "within", "value"),
     }
 )
 """The columns whose values together occur once; logs have none."""

@@ -26,14 +26,15 @@ _WINDOWS = "window_start_at, window_end_at, environment, data_mode"
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank", "unpriced_events", "cost_usd")
 
 
-def _refers(table: str, ledger: str, keys: str = "batch_id") -> Promise:
+def _refers(table: str, ledger: str, keys: str = "batch_id", *, where: str = "true") -> Promise:
     """Return the promise that a row's keys stand in a table of the ledger."""
     same = " AND ".join(f"l.{key} = {table}.{key}" for key in keys.split(", "))
     return promise_query(
         "references",
         f"{keys.replace(', ', ' and ')} stand{'' if ',' in keys else 's'} in {ledger}.",
         query=f"SELECT {keys}, count(*) AS n_rows FROM {table} "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {ledger} l WHERE {same}) GROUP BY ALL ORDER BY ALL",
+        f"WHERE {where} AND NOT EXISTS (SELECT 1 FROM {ledger} l WHERE {same}) "
+        f"GROUP BY ALL ORDER BY ALL",
     )
 
 
@@ -290,8 +291,15 @@ _OWN: Mapping[str, tuple[Promise, ...]] = MappingProxyType(
                 ),
             ),
         ),
+        "spikes": (
+            promise_query(
+                "balance",
+                "extra_usd is cost_usd less usual_cost_usd.",
+                query=find_rows("spikes", "extra_usd <> cost_usd - coalesce(usual_cost_usd, 0)"),
+            ),
+        ),
         "incident_events": (_refers("incident_events", "incidents", "incident_id"),),
-        "alerts": (_refers("alerts", "incidents", "incident_id"),),
+        "alerts": (_refers("alerts", "incidents", "incident_id", where="kind <> 'digest'"),),
         "moved_lines": (
             _refers("moved_lines", "ingest_batches"),
             _refers("moved_lines", "ingest_files", "batch_id, file"),

@@ -21,6 +21,8 @@ CLAIM = timedelta(seconds=120)
 """How long a claim lasts: several times what a sink may take."""
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=10)
+DIGEST = "digest"
+"""Kind of a message that is about no incident: what `storage.digest` puts into the outbox."""
 GIVE_UP_AFTER = timedelta(hours=24)
 """A message that failed and is older than this is given up; what it tells is history."""
 _OLDER_WAITS = """
@@ -201,6 +203,8 @@ def _take(
 def _note(
     con: duckdb.DuckDBPyConnection, claim: Claim, kind: str, now: datetime, detail: str
 ) -> None:
+    if claim.letter.kind == DIGEST:
+        return  # it is about no incident, and its row in `alerts` says what became of it
     add_entry(con, Entry(claim.letter.incident_id, kind, now, detail))
 
 

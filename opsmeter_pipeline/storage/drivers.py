@@ -13,11 +13,12 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.drivers import Compared
+from opsmeter_pipeline.drivers.dimensions import OTHERS
 from opsmeter_pipeline.drivers.factors import MEASURES
 from opsmeter_pipeline.drivers.windows import Comparison
 from opsmeter_pipeline.model.sql import OF_EVENT
 from opsmeter_pipeline.model.tables import COST_DRIVERS
-from opsmeter_pipeline.storage.lake import Lake, fetch
+from opsmeter_pipeline.storage.lake import Lake, fetch, quote
 from opsmeter_pipeline.storage.price_book import PriceBook
 from opsmeter_pipeline.storage.reference_prices import read_reference_prices
 
@@ -124,12 +125,15 @@ def _group(con: duckdb.DuckDBPyConnection, one: Comparison, late_after: timedelt
                 hour_at >= $start AS is_window, max(hour_at) AS newest_hour_at, {_EACH}
             FROM attribution_hourly
             LEFT JOIN (SELECT batch_id, taken_at FROM ingest_batches) USING (batch_id)
-            WHERE hour_at >= $previous AND hour_at < $end AND {_TIER} AND attempts > 0
+            WHERE hour_at >= $previous AND hour_at < $end
+                AND (hour_at < $previous_end OR hour_at >= $start)
+                AND {_tier(one)} AND attempts > 0
             GROUP BY ALL
         ) GROUP BY ALL""",
         {
             "late": timedelta(hours=1) + late_after,
             "previous": one.previous_start_at,
+            "previous_end": one.previous_end_at,
             "start": one.start_at,
             "end": one.end_at,
             "environment": one.environment,
@@ -138,14 +142,24 @@ def _group(con: duckdb.DuckDBPyConnection, one: Comparison, late_after: timedelt
     )
 
 
+def _tier(one: Comparison) -> str:
+    """Return the condition of rows that are compared."""
+    return " AND ".join([_TIER, *(f"{column} = {quote(value)}" for column, value in one.scope)])
+
+
 def _sum_by(con: duckdb.DuckDBPyConnection, keys: str) -> pl.DataFrame:
     return fetch(con, f"SELECT {keys}, {_SUMS} FROM groups_compared GROUP BY ALL")
 
 
 def _read_users(con: duckdb.DuckDBPyConnection, one: Comparison) -> pl.DataFrame:
-    """Return both windows' sums by tenant and user: whole days as summed, part days from events."""
+    """Return both windows' sums by tenant and user: whole days as summed, part days from events.
+
+    By user there is no cube of an endpoint or a model: of a part of all, nobody is named.
+    """
+    if one.scope:
+        return _sum_by(con, f"'user_id' AS dimension, '' AS within, '{OTHERS}' AS value")
     starts = (one.previous_start_at, one.start_at)
-    ends = (one.start_at, one.end_at)
+    ends = (one.previous_end_at, one.end_at)
     whole = [_whole_days(*window) for window in zip(starts, ends, strict=True)]
     days = [f"day >= DATE '{a.date()}' AND day < DATE '{b.date()}'" for a, b in whole]
     hours = [

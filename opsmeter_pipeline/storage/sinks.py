@@ -47,8 +47,8 @@ class Letter:
     Attributes:
         message_id: the same in each copy.
         incident_id: the incident it is about.
-        kind: opened, escalated, resolved or test.
-        severity: warning or critical.
+        kind: opened, escalated, resolved, digest or test.
+        severity: warning or critical; info of a digest.
         subject: its subject.
         body: its text.
     """
@@ -127,7 +127,7 @@ def redact(text: str, url: str) -> str:
 def _kind(letter: Letter) -> Any:  # noqa: ANN401 - apprise brings no types
     from apprise import NotifyType  # noqa: PLC0415 - see `send`
 
-    if letter.kind in {"resolved", "test"}:
+    if letter.kind in {"resolved", "test", "digest"}:
         return NotifyType.SUCCESS if letter.kind == "resolved" else NotifyType.INFO
     return NotifyType.FAILURE if letter.severity == "critical" else NotifyType.WARNING
 

@@ -33,6 +33,8 @@ STAGES = {
     "drivers",
     "doubles",
     "drift",
+    "spikes",
+    "digest",
     "reprice",
     "dashboard",
     "alerts",
@@ -41,7 +43,7 @@ STAGES = {
 }
 LOOKED = [
     *("budget_changes", "budget_status", "double_instrumentation", "restatements", "probes_daily"),
-    *("prompt_version_drift", "prompt_version_findings"),
+    *("prompt_version_drift", "prompt_version_findings", "spikes", "weekly_digest"),
 ]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
@@ -100,6 +102,7 @@ ASSET_KEYS = [
     "prompt_versions",
     "quarantine",
     "restatements",
+    "spikes",
     "token_moments_hourly",
     "top_endpoints",
     "top_users",
@@ -111,6 +114,7 @@ ASSET_KEYS = [
     "users_daily",
     "users_latency_daily",
     "watermarks",
+    "weekly_digest",
 ]
 CHECK_KEYS = [
     ("batch_ledger", "ledger_balances"),
@@ -127,6 +131,7 @@ CHECK_KEYS = [
     ("ingest_files", "quarantine_share"),
     ("ingest_files", "unpriced_share"),
     ("prompt_version_drift", "prompt_version_drift"),
+    ("spikes", "no_spike"),
     ("tracking_hourly", "clock_skew"),
     ("tracking_hourly", "endpoint_tags"),
     ("tracking_hourly", "field_change"),
@@ -141,6 +146,7 @@ QUALITY_KINDS = {
     "alerts": "amounts columns grain present references values",
     "incident_events": "amounts columns grain present references",
     "incidents": "amounts columns grain present values",
+    "spikes": "amounts balance columns grain present values",
     "attribution_hourly": "amounts balance columns grain present references values",
     "budget_changes": "amounts columns present references values",
     "budget_status": "amounts balance columns grain present values",
@@ -336,6 +342,7 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
     assert len(listed["asset_checks"]) == len(CHECK_KEYS + QUALITY_KEYS)
     assert [job["name"] for job in listed["jobs"]] == [
         "budget",
+        "digest",
         "doubles",
         "drift",
         "drivers",
@@ -345,9 +352,11 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
         "quality",
         "reprice",
         "silence",
+        "spikes",
     ]
     assert [schedule["name"] for schedule in listed["schedules"]] == [
         "budget_schedule",
+        "digest_schedule",
         "doubles_schedule",
         "drift_schedule",
         "drivers_schedule",
@@ -356,6 +365,7 @@ def test_dg_list_defs_shows_what_there_is(tmp_path: Path) -> None:
         "probes_daily_schedule",
         "quality_schedule",
         "silence_schedule",
+        "spikes_schedule",
     ]
     assert [sensor["name"] for sensor in listed["sensors"]] == [
         *("alerting", "landing_sensor", "probing")

@@ -40,6 +40,7 @@ from opsmeter_pipeline.model.tables.prices import (
 from opsmeter_pipeline.model.tables.probes import PROBES
 from opsmeter_pipeline.model.tables.reprice import RESTATEMENTS
 from opsmeter_pipeline.model.tables.served import FIRST_SERVED
+from opsmeter_pipeline.model.tables.spikes import SPIKES
 from opsmeter_pipeline.model.tables.tracking import (
     CLOCKS_HOURLY,
     FIELD_PRESENCE_HOURLY,
@@ -90,6 +91,7 @@ __all__ = [
     "REFUSED",
     "RESTATEMENTS",
     "SLICE_SCHEMA",
+    "SPIKES",
     "TABLES",
     "TOKEN_MOMENTS_HOURLY",
     "TOLD",
@@ -131,6 +133,7 @@ TABLES = (
     BUDGET_CHANGES,
     PROMPT_VERSION_DRIFT,
     PROMPT_VERSION_FINDINGS,
+    SPIKES,
     FIRST_SERVED,
     PROBES,
     INCIDENTS,

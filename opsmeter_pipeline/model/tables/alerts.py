@@ -68,9 +68,9 @@ ALERTS = Table(
     (
         text("message_id", "The same in each copy, so that a receiver can drop a second one."),
         text("sink", "Kind of the sink and a hash of its address, which is a secret."),
-        _INCIDENT_ID,
-        text("kind", "opened, escalated or resolved."),
-        text("severity", "Of the incident when it was decided."),
+        text("incident_id", "The incident; of a digest, its week."),
+        text("kind", "opened, escalated, resolved or digest."),
+        text("severity", "Of the incident when it was decided; info of a digest."),
         text("subject", "Its subject."),
         text("body", "Its text."),
         instant("decided_at", "When it was decided to send it."),

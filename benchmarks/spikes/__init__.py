@@ -1,0 +1,1 @@
+"""Spikes: what they cost over a year, and how often chance is taken for one."""
