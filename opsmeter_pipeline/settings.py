@@ -228,6 +228,7 @@ class Settings(BaseSettings):
         """How old a snapshot of the warehouse may grow."""
         return timedelta(days=self.snapshot_days)
 
+    @property
     def digests(self) -> Path:
         """The weekly digests, a Markdown and an HTML file each."""
         return self.home / "digests"
