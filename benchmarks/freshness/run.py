@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from benchmarks.freshness.probes import read_probes, send_probes
+from benchmarks.freshness.probes import read_probes, send_probes, watch_page
 from opsmeter_pipeline.cli.up import OWN_PROCESS
 from opsmeter_pipeline.drills import watch
 from opsmeter_pipeline.drills.ground import Ground
@@ -98,11 +98,14 @@ def main() -> None:
             target=send_probes, args=(ground.lake, ground.paths, stop, options.probe_every)
         )
         prober.start()
+        reader = threading.Thread(target=watch_page, args=(ground.page_port, stop))
+        reader.start()
         try:
             kept = pace(traffic, rate=options.rate, seconds=options.seconds)
         finally:
             stop.set()
             prober.join()
+            reader.join()
         for until, find in (
             ("all that was landed was taken", lambda: watch.has_taken_all(ground.lake, traffic)),
             ("no probe was looked for", lambda: not read_probes(ground.lake)["sent"]),

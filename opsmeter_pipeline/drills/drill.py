@@ -27,7 +27,7 @@ QUICK: Mapping[str, object] = MappingProxyType(
 """What is shorter in every scratch home."""
 _SHORTEST_STALE_SECONDS = 15
 _SLACK = 1.5
-_MEASURED_BATCHES = 3
+_MEASURED_BATCHES = 2
 
 
 @dataclass
