@@ -5,7 +5,7 @@ Both block: nothing is published while a total depends on how it is cut. Judged 
 
 import polars as pl
 
-from opsmeter_pipeline.cube import judge_dimensions, judge_sums, judge_views
+from opsmeter_pipeline.cube import COMPARED, judge_dimensions, judge_sums, judge_views
 from opsmeter_pipeline.model.tables import CUBES
 from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_checks
@@ -16,12 +16,12 @@ from opsmeter_pipeline.views import VIEWS
 
 def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     staging = home.staging(run_id)
-    parts = staging.event_parts("priced_measures")
-    events = pl.concat(map(staging.read_events, parts))
+    published = staging.scan_parts("priced_events").select(COMPARED).collect()
+    events = pl.concat(map(staging.read_events, staging.event_parts("priced_measures")))
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
     redelivered = staging.read("duplicates").height
     return {
-        "cube_equals_events": judge_sums(events, cubes, redelivered=redelivered),
+        "cube_equals_events": judge_sums(published, cubes, redelivered=redelivered),
         "dimensions_equal_events": judge_dimensions(events, cubes),
         "views_equal_events": judge_views(events, sum_views(home.lake, staging, VIEWS)),
     }

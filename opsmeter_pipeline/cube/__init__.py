@@ -5,6 +5,7 @@
 """
 
 from opsmeter_pipeline.cube.conservation import (
+    COMPARED,
     CONSERVED,
     judge_dimensions,
     judge_sums,
@@ -20,6 +21,7 @@ from opsmeter_pipeline.cube.sums import (
 )
 
 __all__ = [
+    "COMPARED",
     "CONSERVED",
     "LATENCY_BASE",
     "PRICED_MEASURES",

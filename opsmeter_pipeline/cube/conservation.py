@@ -28,6 +28,11 @@ CONSERVED = (
     *("cost_usd", "failed_cost_usd"),
 )
 """The measures that must not depend on how they are cut."""
+COMPARED = (
+    *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
+    *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
+)
+"""The columns of `events` that `judge_sums` needs."""
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 
@@ -38,7 +43,7 @@ def judge_sums(
     """Return whether each cube sums up to its events, to the last token and decimal.
 
     Args:
-        events: rows of `events`, at least the columns `cube.READS`.
+        events: rows of `events`, at least the columns `COMPARED`.
         cubes: rows of each cube table, by table name.
         redelivered: how many redelivered lines the cubes should count.
     """
