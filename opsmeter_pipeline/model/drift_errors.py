@@ -36,3 +36,14 @@ class SameVersionError(UsageError):
             f"Both versions are {version!r}. Name two; how a version compares with its own past "
             f'stands in: opsmeter query "FROM prompt_version_drift".'
         )
+
+
+class MomentsMissingError(UsageError):
+    """A warehouse was made before tokens had moments, and nothing has been taken since."""
+
+    def __init__(self, table: str) -> None:
+        """Name the table and what adds it."""
+        super().__init__(
+            f"The warehouse has no table {table} yet: an older version made it. `opsmeter run` "
+            f"adds it; versions can be compared by what is taken from then on, or replayed."
+        )

@@ -15,6 +15,7 @@ from opsmeter_pipeline.cube import LATENCY_BASE
 from opsmeter_pipeline.drift import AlarmLimits, compare, find_odd_versions, plan_pairs
 from opsmeter_pipeline.model.clock import FIRST_INSTANT
 from opsmeter_pipeline.model.columns import Table
+from opsmeter_pipeline.model.drift_errors import MomentsMissingError
 from opsmeter_pipeline.model.tables import (
     PROMPT_VERSION_DRIFT,
     PROMPT_VERSION_FINDINGS,
@@ -87,6 +88,9 @@ _CELLS = f"""
     SELECT {_GROUP}, {", ".join(_COUNTS)}, cost_usd, day_cost_usd,
         {", ".join(f"coalesce({name}, 0) AS {name}" for name in _MOMENTS)}
     FROM counts LEFT JOIN moments USING ({_GROUP}) ORDER BY ALL
+"""
+_HAS_MOMENTS = """
+    SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = $1
 """
 _LATENCIES = f"""
     WITH buckets AS (
@@ -164,7 +168,12 @@ def read_sides(
     Args:
         con: a connection in a transaction; a temporary table is made.
         pairs: what is compared, of `PAIRS_SCHEMA`.
+
+    Raises:
+        MomentsMissingError: the warehouse is from before `token_moments_hourly`.
     """
+    if not fetch(con, _HAS_MOMENTS, [TOKEN_MOMENTS_HOURLY.name]).item():
+        raise MomentsMissingError(TOKEN_MOMENTS_HOURLY.name)
     con.execute(_SIDES, [pairs[name].to_list() for name in _SIDE_COLUMNS])
     starts, ends = (
         pairs.select(pl.concat([pl.col(f"new_{end}"), pl.col(f"baseline_{end}")])).to_series()

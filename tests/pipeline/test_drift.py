@@ -12,6 +12,7 @@ from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.gate import ReasonState
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.drift_errors import (
+    MomentsMissingError,
     SameVersionError,
     UnknownEndpointError,
     UnknownVersionError,
@@ -158,6 +159,13 @@ def test_a_name_that_is_none_is_told_with_those_near_it(
     home, _ = deployed
     with pytest.raises(error, match=named.replace("?", r"\?")):
         compare_command(asked, home=home.folder, as_json=True)
+
+
+def test_a_home_from_before_tokens_had_moments_says_what_to_do(make_home: MakeHome) -> None:
+    home = make_home()
+    home.resource.lake.transact(lambda con: con.execute("DROP TABLE token_moments_hourly"))
+    with pytest.raises(MomentsMissingError, match="`opsmeter run` adds"):
+        look_for_drift(home.resource.lake, now=utc_now())
 
 
 def test_a_home_without_traffic_has_nothing_to_tell(make_home: MakeHome) -> None:
