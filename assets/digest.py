@@ -15,7 +15,7 @@ from opsmeter_pipeline.storage.sinks import build_sinks
 _READS = (
     *("attribution_hourly", "users_daily", "events", "ingest_batches", "quarantine", "watermarks"),
     *("overview", "late_changes", "freshness_daily", "restatements", "price_versions", "spikes"),
-    "incidents",
+    *("incidents", "budget_status", "prompt_version_drift"),
 )
 
 
