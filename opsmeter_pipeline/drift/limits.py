@@ -1,7 +1,8 @@
 """From where on a prompt version has drifted, and when nobody can tell.
 
-Shares are of what they are compared with. The numbers were set before the bench in
-`benchmarks/drift` was run and judged by it; docs/drift.md tells what each brings and costs.
+Shares are of what they are compared with. The numbers are judged by the bench in
+`benchmarks/drift`; `evidence` and the steps of the tail were settled after its first runs.
+docs/drift.md tells what each brings and costs.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Which hours `opsmeter compare` looks at: whole ones in UTC, of the last 30 days by default."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from opsmeter_pipeline.model.clock import parse_rfc3339
 from opsmeter_pipeline.model.errors import WindowError
+from opsmeter_pipeline.model.hours import read_hour, to_hour
 from opsmeter_pipeline.model.lengths import parse_length
 
 DEFAULT_LENGTH = "30d"
@@ -29,8 +29,8 @@ def plan_window(
     """
     if start and window:
         raise WindowError("--window", window, why="--from says it already")
-    stop = _read_hour("--to", end) or _to_hour(now) + timedelta(hours=1)
-    begin = _read_hour("--from", start)
+    stop = read_hour("--to", end) or to_hour(now) + timedelta(hours=1)
+    begin = read_hour("--from", start)
     if begin is None:
         length = parse_length(window or DEFAULT_LENGTH, units="hdw")
         if length is None:
@@ -42,22 +42,3 @@ def plan_window(
     if begin >= stop:
         raise WindowError("--from", begin.isoformat(), why=f"it is not before {stop.isoformat()}")
     return begin, stop
-
-
-def _read_hour(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        told = parse_rfc3339(text)
-        at = told.astimezone(UTC) if told else None
-    except (ValueError, OverflowError) as exc:
-        raise WindowError(option, repr(text), why=f"it is {exc}") from exc
-    if at is None:
-        raise WindowError(option, repr(text), why="it has no time zone")
-    if at != _to_hour(at):
-        raise WindowError(option, repr(text), why="it is no whole UTC hour, as the cube's are")
-    return at
-
-
-def _to_hour(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -5,10 +5,10 @@ windows is `storage.drivers`', judging it the rest of `drivers`.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from opsmeter_pipeline.model.clock import parse_rfc3339
 from opsmeter_pipeline.model.errors import WindowError
+from opsmeter_pipeline.model.hours import read_hour, to_hour
 from opsmeter_pipeline.model.lengths import parse_length
 
 DEFAULT_LENGTH = "7d"
@@ -85,8 +85,8 @@ def plan_comparison(
     """
     if start and end and window:
         raise WindowError("--window", window, why="--from and --to say it already")
-    begin, stop = _read_hour("--from", start), _read_hour("--to", end)
-    last_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    begin, stop = read_hour("--from", start), read_hour("--to", end)
+    last_hour = to_hour(now)
     if begin and not window:
         stop = stop or last_hour
         length = stop - begin
@@ -100,22 +100,6 @@ def plan_comparison(
         why = f"it is not over yet; the last full hour ends at {_show(last_hour)}"
         raise WindowError("--to", _show(stop), why=why)
     return compare_until(stop, length, environment=environment, data_mode=data_mode)
-
-
-def _read_hour(option: str, text: str | None) -> datetime | None:
-    """Return the whole UTC hour that an option names."""
-    if text is None:
-        return None
-    try:
-        told = parse_rfc3339(text)
-        at = told.astimezone(UTC) if told else None
-    except (ValueError, OverflowError) as exc:
-        raise WindowError(option, repr(text), why=f"it is {exc}") from exc
-    if at is None:
-        raise WindowError(option, repr(text), why="it has no time zone")
-    if at != at.replace(minute=0, second=0, microsecond=0):
-        raise WindowError(option, repr(text), why="it is no whole UTC hour, as the cube's are")
-    return at
 
 
 def _read_length(text: str) -> timedelta:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from opsmeter_pipeline.model.clock import start_of_day
+from opsmeter_pipeline.model.clock import parse_rfc3339, start_of_day
+from opsmeter_pipeline.model.errors import WindowError
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,28 @@ class HourRange:
 
 EVER = HourRange(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 """All hours that an event can have occurred in."""
+
+
+def read_hour(option: str, text: str | None) -> datetime | None:
+    """Return the whole UTC hour that an option names, an RFC 3339 time; None if it names none.
+
+    Raises:
+        WindowError: it is no time, has no offset, or lies within an hour.
+    """
+    if text is None:
+        return None
+    try:
+        told = parse_rfc3339(text)
+        at = told.astimezone(UTC) if told else None
+    except (ValueError, OverflowError) as exc:
+        raise WindowError(option, repr(text), why=f"it is {exc}") from exc
+    if at is None:
+        raise WindowError(option, repr(text), why="it has no time zone")
+    if at != to_hour(at):
+        raise WindowError(option, repr(text), why="it is no whole UTC hour, as the cube's are")
+    return at
+
+
+def to_hour(at: datetime) -> datetime:
+    """Return the start of the UTC hour of an instant."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

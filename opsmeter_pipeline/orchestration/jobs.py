@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 from enum import Enum
-from functools import partial
+from functools import partial, reduce
+from operator import sub
 
 import dagster as dg
 
@@ -130,18 +131,15 @@ _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)
 _PROBES_DAILY = dg.AssetSelection.assets(PROBES_DAILY.name)
 _BUDGETS = dg.AssetSelection.assets(BUDGET_STATUS.name, BUDGET_CHANGES.name)
 
+_BY_THEMSELVES = (
+    *(_DRIVERS, _DRIFT, _SPIKES, _DIGEST, _DOUBLES),
+    *(_RESTATEMENTS, _PROBES_DAILY, _BUDGETS, _QUALITY_CHECKS),
+)
+"""What jobs of their own make, off the ingest path."""
+
 ingest_job = _define_job(
     INGEST_JOB_NAME,
-    selection=dg.AssetSelection.all()
-    - _DRIVERS
-    - _DRIFT
-    - _DOUBLES
-    - _SPIKES
-    - _DIGEST
-    - _RESTATEMENTS
-    - _PROBES_DAILY
-    - _BUDGETS
-    - _QUALITY_CHECKS,
+    selection=reduce(sub, _BY_THEMSELVES, dg.AssetSelection.all()),
     description="Take one batch of landed lines to the tables people read.",
 )
 

@@ -47,7 +47,7 @@ PROBES_DAILY_CRON = "57 0 * * *"
 BUDGET_CRON = "*/5 * * * *"
 """As often as freshness is promised by default; most ticks find nothing new and start no run."""
 
-DRIFT_CRON = "27 * * * *"
+DRIFT_CRON = "12 * * * *"
 """Hourly: a deploy is to be judged within the hour. Not after each batch, which may be every few
 seconds: a look at a year of 500 endpoints takes as long as a batch."""
 DIGEST_CRON = "0 6 * * 1"
