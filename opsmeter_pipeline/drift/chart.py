@@ -19,8 +19,8 @@ def draw_intervals(rows: Sequence[tuple[str, float, float, float]]) -> str:
         rows: name, change, lower and upper end, as shares.
 
     >>> print(draw_intervals([("output", 0.1, 0.05, 0.15)]))
-    output                      |    ---o---    +10.0 % (+5.0 to +15.0)
-            -20 %               0          +20 %
+    output                      |    -----o-----       +10.0 % (+5.0 to +15.0)
+            -20 %               0               +20 %
     """
     if not rows:
         return ""

@@ -20,7 +20,7 @@ def weigh_evidence(estimate: pl.Expr, variance: pl.Expr, scale: pl.Expr) -> pl.E
     Without any variance all values are equal, and nothing speaks for a change.
 
     >>> frame = pl.DataFrame({"d": [0.0, 0.1, 0.1], "v": [0.01, 0.0004, 0.0], "s": 0.1})
-    >>> frame.select(weigh_evidence(*map(pl.col, "dvs")).round(2))["d"].to_list()
+    >>> frame.select(weigh_evidence(*map(pl.col, "dvs")).round(2)).to_series().to_list()
     [-0.35, 10.39, 0.0]
     """
     prior = scale.pow(2)

@@ -116,6 +116,7 @@ def judge_pairs(tested: pl.DataFrame, pairs: pl.Series, limits: DriftLimits) -> 
     moved = counted.filter(pl.col("measure") != MIX).group_by("pair", maintain_order=True).agg(
         worse=(pl.col("estimate") > 0).any(),
         better=(pl.col("estimate") < 0).any(),
+        loudest=pl.col("estimate").first(),
         up=pl.col("measure").filter(pl.col("estimate") > 0),
         down=pl.col("measure").filter(pl.col("estimate") < 0),
     )  # fmt: skip
@@ -177,8 +178,9 @@ def _judge(row: Mapping[str, object]) -> tuple[object, str, str | None, str | No
 
 def _choose(row: Mapping[str, object]) -> str:
     worse, better = bool(row["worse"]), bool(row["better"])
-    if worse and better:  # some went up and some down: what it costs decides
-        return REGRESSED if _number(row["cost"]) >= 0 else IMPROVED
+    if worse and better:  # some went up and some down: what it costs decides, if that is known
+        weight = _number(row["cost"]) or _number(row["loudest"])
+        return REGRESSED if weight > 0 else IMPROVED
     if worse or better:
         return REGRESSED if worse else IMPROVED
     if row["is_mixed"]:

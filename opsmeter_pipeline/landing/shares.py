@@ -50,8 +50,16 @@ def share_batch(waiting: Sequence[tuple[Slice, str]], *, batch_bytes: int) -> li
         one, source = first
         taken[one.file] = _fit(one, batch_bytes // 2, least) or one
         room = max(room - _weight(taken[one.file]), batch_bytes // 2)
-        share = _share([pair for pair in waiting if pair[1] != source], room)
-    rooms = {source: 0 if first and first[1] == source else share for _, source in waiting}
+        others = [pair for pair in waiting if pair[1] != source]
+        share = _share(others, room)
+        oldest, apart = waiting[0][0], {source, waiting[0][1]}
+        if oldest.file not in taken and _fit(oldest, share, least) is None:
+            # Its share shrank beside the large one; who has waited longest goes all the same.
+            taken[oldest.file] = _fit(oldest, room, least) or oldest
+            room -= _weight(taken[oldest.file])
+            share = _share([pair for pair in others if pair[1] not in apart], room)
+    heads = {taken_source for one, taken_source in waiting if one.file in taken}
+    rooms = {source: 0 if source in heads else share for _, source in waiting}
     for one, source in waiting:
         if one.file not in taken and (piece := _fit(one, rooms[source], least)):
             taken[one.file] = piece

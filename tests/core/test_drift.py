@@ -134,7 +134,8 @@ def test_what_regressed_one_way_improved_the_other(old: list[Traffic], new: list
     there, back = judge(sides(old, new)), judge(sides(new, old))
     opposite = {"regressed": "improved", "improved": "regressed"}
     assert back["verdict"] == opposite.get(there["verdict"], there["verdict"])
-    assert back["moved"] == there["moved"]
+    # As sets: money per request and per token may speak equally loud, but for a float's last digit.
+    assert {*back["moved"].split(", ")} == {*there["moved"].split(", ")}
 
 
 def _weigh(estimate: float, variance: float) -> float:

@@ -93,8 +93,7 @@ class Home:
     def _insert(self, batch_id: str, one: date, *values: Any) -> None:
         environment, attempts, dollars = values
         hour = datetime(one.year, one.month, one.day, 23, tzinfo=UTC)
-        zeros = dict.fromkeys(MEASURE_NAMES, 0)
-        told = dict.fromkeys(ATTRIBUTION_HOURLY.schema, "x") | zeros
+        told = {name: 0 if name in MEASURE_NAMES else "x" for name in ATTRIBUTION_HOURLY.schema}
         told |= {"batch_id": batch_id, "hour_at": hour, "environment": environment}
         told |= {"data_mode": "real", "requests": attempts, "attempts": attempts}
         told |= {"input_tokens": 10 * attempts, "output_tokens": attempts, "cost_usd": dollars}

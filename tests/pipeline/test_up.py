@@ -121,7 +121,7 @@ def test_a_page_that_ends_is_started_again(up: Running) -> None:
 
 def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running) -> None:
     _wait_for(lambda: _statuses(up) == ["SUCCESS"], seconds=60)
-    before = without_clocks(up.home)
+    before = _without_incidents(up.home)
     selector = {
         "repositorySelector": {
             "repositoryLocationName": "opsmeter_pipeline",
@@ -135,7 +135,13 @@ def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running)
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     _wait_for(lambda: _statuses(up) == ["SUCCESS", "SUCCESS"], seconds=120)
     assert up.home.value("SELECT count(replayed_at) FROM ingest_batches") == 1
-    assert without_clocks(up.home) == before
+    assert _without_incidents(up.home) == before
+
+
+def _without_incidents(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
+    """Return the tables but for those that ticks of the alerts write meanwhile."""
+    ticked = ("incidents", "incident_events", "alerts")
+    return {name: rows for name, rows in without_clocks(home).items() if name not in ticked}
 
 
 def test_a_replay_beside_it_and_a_file_landing_meanwhile_both_come_right(up: Running) -> None:
