@@ -103,9 +103,14 @@ class Survey:
     def date_left(
         self, lake: Lake, left: Sequence[Left], *, newer: Watermark | None = None
     ) -> list[datetime]:
-        """Return since when each of these files waits, by what the look before knew."""
-        before = _newest(read_watermark(lake), newer) if left else None
-        return date_waiting(left, now=self.now, before=before)
+        """Return since when each of these files waits, by what looks before knew.
+
+        What any look knew holds. The newest alone may know less: taken while a batch was under way,
+        it inherits an old watermark, and where files never stop coming so would every later one.
+        """
+        looks = [one for one in (read_watermark(lake), newer) if one] if left else []
+        dated = [date_waiting(left, now=self.now, before=one) for one in looks or [None]]
+        return [max(times) for times in zip(*dated, strict=True)]
 
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:
@@ -136,11 +141,6 @@ def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:
     ]
     by_file = {row["file"]: row for row in [*known, *new]}
     return [by_file[file] for file in sorted(by_file)]
-
-
-def _newest(one: Watermark | None, other: Watermark | None) -> Watermark | None:
-    known = [look for look in (one, other) if look is not None]
-    return max(known, key=lambda look: look.looked_at, default=None)
 
 
 def _measure(

@@ -156,3 +156,22 @@ def test_a_refused_file_does_not_hold_the_watermark_and_is_counted(home: Pipelin
     refused = look()
     assert refused.complete_through == refused.looked_at
     assert (refused.waiting_files, refused.refused_files) == (0, 1)
+
+
+def test_a_look_that_knew_less_does_not_hold_the_watermark_back(home: PipelineHome) -> None:
+    """As where new files never stop: each look finds some, and a batch is always under way."""
+    home.land("a.jsonl", jsonl(payload("a")))
+    home.take_all()
+    published = read_watermark(home.resource.lake)
+    assert published is not None
+    later = published.looked_at + timedelta(seconds=5)
+    stuck = replace(published, looked_at=later, complete_through=NOON, waiting_files=1)
+    home.land("b.jsonl", jsonl(payload("b")), landed_at=later + timedelta(seconds=1))
+    survey = survey_landing(
+        home.resource.landing_files(),
+        home.resource.lake,
+        settings=home.settings,
+        now=later + timedelta(seconds=2),
+    )
+    seen = survey.watermark(home.resource.lake, home.settings, newer=stuck)
+    assert (seen.complete_through, seen.waiting_files) == (published.complete_through, 1)
