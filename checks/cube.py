@@ -15,13 +15,15 @@ from opsmeter_pipeline.views import VIEWS
 
 
 def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
+    """Judge what is staged; the two readings of all events are not held at the same time."""
     staging = home.staging(run_id)
-    published = staging.scan_parts("priced_events").select(COMPARED).collect()
-    events = pl.concat(map(staging.read_events, staging.event_parts("priced_measures")))
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
     redelivered = staging.read("duplicates").height
+    published = staging.scan_parts("priced_events").select(COMPARED)
+    straight = judge_sums(published.collect(), cubes, redelivered=redelivered)
+    events = pl.concat(map(staging.read_events, staging.event_parts("priced_measures")))
     return {
-        "cube_equals_events": judge_sums(published, cubes, redelivered=redelivered),
+        "cube_equals_events": straight,
         "dimensions_equal_events": judge_dimensions(events, cubes),
         "views_equal_events": judge_views(events, sum_views(home.lake, staging, VIEWS)),
     }

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import polars as pl
 from pandera.errors import SchemaError
 
+from opsmeter_pipeline.contract import rules
 from opsmeter_pipeline.contract.exact import parse_exactly
 from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
 from opsmeter_pipeline.contract.readings import READINGS, read_rows
 from opsmeter_pipeline.contract.redact import redact_line
-from opsmeter_pipeline.contract.rules import find_broken_rules
 from opsmeter_pipeline.contract.told import keep_told, read_told
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.errors import JudgingError
@@ -73,7 +73,7 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
     exact = parse_exactly(irregular.select("position", "line").iter_rows())
     typed = pl.concat([regular, exact.rows], how="diagonal")
     rows = _place(typed, lines, slices, identifiers=identifiers)
-    broken = find_broken_rules(rows)
+    broken = rules.CONTRACT.find_broken(rows)
     refused = pl.concat(
         [
             exact.rejected,

@@ -71,7 +71,7 @@ def parse_regular(lines: Lines) -> pl.DataFrame:
         return _empty_rows()
     text = lines.text
     if len(positions) < lines.frame.height:
-        text = _blank_lines(lines, lines.frame["position"].filter(~regular.mask))
+        text = _leave_out(lines, lines.frame["position"].filter(~regular.mask))
     schema = {name: dtype for name, dtype in RAW_SCHEMA.items() if name in regular.fields}
     rows = pl.read_ndjson(text, schema=schema)
     if rows.height != len(positions):  # never seen; the exact way would then read them all
@@ -105,11 +105,10 @@ def _blank_unreadable(text: bytes) -> tuple[bytes, list[int]]:
     return b"\n".join(lines), unreadable
 
 
-def _blank_lines(lines: Lines, positions: pl.Series) -> bytes:
-    """Return the bytes with these lines overwritten by spaces, which the bulk parser skips."""
-    size = lines.frame["line"].str.len_bytes().fill_null(0)
-    end = (size + 1).cum_sum() - 1
-    text = bytearray(lines.text)
-    for start, stop in zip((end - size).gather(positions), end.gather(positions), strict=True):
-        text[start:stop] = b" " * (stop - start)
-    return bytes(text)
+def _leave_out(lines: Lines, positions: pl.Series) -> bytes:
+    """Return the bytes without these lines."""
+    end = (lines.frame["line"].str.len_bytes().fill_null(0) + 1).cum_sum()
+    stops = [0, *end.gather(positions)]
+    starts = [*end.shift(1, fill_value=0).gather(positions), len(lines.text)]
+    text = memoryview(lines.text)
+    return b"".join(text[stop:start] for stop, start in zip(stops, starts, strict=True))

@@ -6,6 +6,7 @@ of fields that never name a person stay; every other letter becomes `x` and ever
 """
 
 import re
+import string
 
 from opsmeter_pipeline.contract.identifiers import GROUPED, IBAN, IPV4
 from opsmeter_pipeline.model.wire import WIRE
@@ -39,8 +40,8 @@ _FOUR_DIGITS = re.compile(r"[0-9][0-9./:-]{2,8}[0-9]")
 _HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, GROUPED, IBAN)
 """What no public value shows; one without a letter is a phone number sooner than a version.
 None is without a run of four digits and marks."""
-_LETTER = re.compile(r"[^\x00-\x7f]|[A-Za-z]")
-_DIGIT = re.compile(r"[0-9]")
+_OTHER = re.compile(r"[^\x00-\x7f]")
+_MASK = str.maketrans(dict.fromkeys(string.ascii_letters, "x") | dict.fromkeys(string.digits, "0"))
 
 
 def redact_line(line: str) -> str:
@@ -97,4 +98,4 @@ def _shows_person(quoted: str) -> bool:
 
 
 def _mask(text: str) -> str:
-    return _DIGIT.sub("0", _LETTER.sub("x", text))
+    return (text if text.isascii() else _OTHER.sub("x", text)).translate(_MASK)

@@ -5,7 +5,7 @@ list. Rules that can only be seen in a line's text stand in `contract.exact`. A 
 several rules is filed under the first in this order.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -199,18 +199,54 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-_CONTRACT = Rule(
-    "contract",
-    pl.all_horizontal(rule.holds.fill_null(value=False) for rule in RULES),
-    pl.lit("a rule is broken"),
-)
+class Contract:
+    """Rules in their order, and the Pandera schema of the typed lines that keep them."""
 
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Ask `rules` in this order."""
+        self._kept = [rule.holds.fill_null(value=False) for rule in rules]
+        self._rules = rules
+        self._schema = pa.DataFrameSchema(
+            {field.column: pa.Column(_dtype(field), nullable=True) for field in WIRE},
+            # All rules as one check: fifteen cost Pandera three times what they cost Polars.
+            checks=pa.Check(self._keeps_all, name="rules"),
+        )
 
-def build_contract(rules: Sequence[Rule] = RULES) -> pa.DataFrameSchema:
-    """Return the Pandera schema of typed lines: each wire column, each rule as a named check."""
-    columns = {field.column: pa.Column(_dtype(field), nullable=True) for field in WIRE}
-    checks = [pa.Check(_select(rule), name=rule.name) for rule in rules]
-    return pa.DataFrameSchema(columns, checks=checks)
+    def find_broken(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return `row`, `rule`, `detail` of each row that breaks the contract, by its first rule.
+
+        `row` is the position in `rows`. The frame must be collected: on a lazy one Pandera checks
+        the schema alone (unionai-oss/pandera#1606 and its kin).
+
+        Raises:
+            TypeError: the frame does not have the contract's columns and types.
+        """
+        broken = self._find_rows(rows)
+        first = pl.coalesce(
+            pl.when(~kept).then(pl.lit(rule.name))
+            for rule, kept in zip(self._rules, self._kept, strict=True)
+        )
+        detail = pl.coalesce(
+            pl.when(pl.col("rule") == rule.name).then(rule.detail) for rule in self._rules
+        )
+        named = rows[broken].select(first.alias("rule"), pl.all())
+        return named.select(broken, "rule", detail.alias("detail"))
+
+    def _find_rows(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the positions of the rows that break a rule, as Pandera tells them."""
+        try:
+            self._schema.validate(rows, lazy=True)
+        except pa.errors.SchemaErrors as found:
+            failures = cast("pl.DataFrame", found.failure_cases)
+        else:
+            return pl.Series("row", dtype=pl.UInt32)
+        if failures["index"].null_count():  # a column's failure has no row
+            msg = f"The typed frame broke the contract's shape: {failures['check'].to_list()}"
+            raise TypeError(msg)
+        return failures["index"].cast(pl.UInt32).sort().alias("row")
+
+    def _keeps_all(self, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.all_horizontal(self._kept))
 
 
 def _dtype(field: WireField) -> pl.DataType | type[pl.DataType]:
@@ -219,50 +255,4 @@ def _dtype(field: WireField) -> pl.DataType | type[pl.DataType]:
     return {"count": pl.Int64, "instant": INSTANT}.get(field.kind, pl.String)
 
 
-def find_broken_rules(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return `row`, `rule`, `detail` of each row that breaks the contract, by its first rule.
-
-    `row` is the position in `rows`. The frame must be collected: on a lazy one Pandera checks
-    the schema alone (unionai-oss/pandera#1606 and its kin).
-
-    Raises:
-        TypeError: the frame does not have the contract's columns and types.
-    """
-    # All rules as one check first: fifteen cost Pandera three times what they cost Polars.
-    broken = _find_failures(rows, [_CONTRACT])["row"].sort()
-    if broken.is_empty():
-        return pl.DataFrame(schema={"row": pl.UInt32, "rule": pl.String, "detail": pl.String})
-    suspects = rows[broken]
-    order = pl.DataFrame({"check": [rule.name for rule in RULES], "rank": range(len(RULES))})
-    first = (
-        _find_failures(suspects, RULES)
-        .join(order, on="check", maintain_order="left")
-        .group_by("row")
-        .agg(pl.col("check").sort_by("rank").first().alias("rule"))
-        .sort("row")
-    )
-    details = _explain(suspects, first["rule"])
-    return first.with_columns(broken.gather(first["row"]), details)
-
-
-def _find_failures(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """Return `row` and `check` of each rule that Pandera found broken."""
-    try:
-        build_contract(rules).validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as found:
-        failures = cast("pl.DataFrame", found.failure_cases)
-    else:
-        return pl.DataFrame(schema={"row": pl.UInt32, "check": pl.String})
-    if failures["index"].null_count():  # a column's failure has no row
-        msg = f"The typed frame broke the contract's shape: {failures['check'].to_list()}"
-        raise TypeError(msg)
-    return failures.select(pl.col("index").cast(pl.UInt32).alias("row"), "check")
-
-
-def _select(rule: Rule) -> Callable[[pa.PolarsData], pl.LazyFrame]:
-    return lambda data: data.lazyframe.select(rule.holds.fill_null(value=False).alias(rule.name))
-
-
-def _explain(rows: pl.DataFrame, rules: pl.Series) -> pl.Series:
-    details = pl.coalesce(pl.when(pl.col("_rule") == rule.name).then(rule.detail) for rule in RULES)
-    return rows.with_columns(rules.alias("_rule")).select(details.alias("detail")).to_series()
+CONTRACT = Contract(RULES)

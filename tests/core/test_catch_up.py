@@ -107,6 +107,12 @@ def test_small_batches_do_not_tell_how_fast_large_ones_are() -> None:
     assert estimate(batch(-50, -10, 9.9), waits=99).state == "catching_up"
 
 
+def test_batches_of_half_the_next_ones_size_tell_alone_where_there_are_any() -> None:
+    """The next is full, 100 MB. 50 MB in 50 s say 1 MB/s; 40 MB in 50 s would say less."""
+    assert estimate(batch(-100, -60, 40), batch(-50, -10, 50)).taken_bytes_per_second == MB
+    assert estimate(batch(-100, -60, 40), batch(-50, -10, 49)).taken_bytes_per_second == 0.89 * MB
+
+
 def test_a_pause_in_which_nothing_waited_is_not_counted() -> None:
     """The second pause lasted 300 s; the usual one, 10 s, counts instead: 300 MB in 150 s."""
     found = estimate(batch(-450, -410, 100), batch(-400, -360, 100), batch(-60, -20, 100))

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from opsmeter_pipeline.contract import rules
-from opsmeter_pipeline.contract.rules import Rule
+from opsmeter_pipeline.contract.rules import Contract, Rule
 from opsmeter_pipeline.orchestration.jobs import take_batches
 from tests.pipeline.support import DAY, PipelineHome, failure_of
 
@@ -30,10 +30,8 @@ def stricter_contract(*, tenant: str = "held", name: str = STRICT) -> Iterator[N
     """Judge by a contract with one rule more while this lasts."""
     refuses = pl.col("tenant_id").cast(pl.String).eq_missing(pl.lit(tenant))
     strict = (Rule(name, ~refuses, pl.lit("the tenant was held back")), *rules.RULES)
-    whole = pl.all_horizontal(rule.holds.fill_null(value=False) for rule in strict)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "RULES", strict)
-        patch.setattr(rules, "_CONTRACT", Rule("contract", whole, pl.lit("a rule is broken")))
+        patch.setattr(rules, "CONTRACT", Contract(strict))
         yield
 
 

@@ -14,15 +14,31 @@ from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.digest import Week
 from opsmeter_pipeline.model.clock import start_of_day, utc_now
 from opsmeter_pipeline.orchestration.alerting import Moment, tick
-from opsmeter_pipeline.orchestration.jobs import DIGEST_JOB_NAME, WEEKLY_DIGEST, tell_week
+from opsmeter_pipeline.orchestration.jobs import (
+    BUDGET_JOB_NAME,
+    DIGEST_JOB_NAME,
+    DRIFT_JOB_NAME,
+    WEEKLY_DIGEST,
+    run_as_is,
+    tell_week,
+)
 from opsmeter_pipeline.orchestration.schedules import digest_schedule
 from opsmeter_pipeline.settings import claim_landing
 from opsmeter_pipeline.storage.digest import queue_message
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.receiver import receive
-from tests.pipeline.support import PipelineHome, jsonl, run_opsmeter
+from tests.pipeline.support import PipelineHome, failure_of, jsonl, run_opsmeter
 from tests.pipeline.weeks import NAUGHTY, lines_of_weeks
 
+BUDGETS = """
+[[budget]]
+name = "small"
+limit_usd = "0.01"
+environment = "prod"
+[[budget]]
+name = "large"
+limit_usd = 100000
+"""
 TODAY = start_of_day(utc_now().date())
 WEEK = Week((TODAY - timedelta(days=7)).date())
 
@@ -94,6 +110,44 @@ def test_the_command_prints_what_the_warehouse_sums_up(
     assert told["trust"]["quarantined"] == home.value("SELECT count(*) FROM quarantine")
     changes = [Decimal(one["cost_usd"]) for one in told["endpoints"]]
     assert sum(changes) == cost
+
+
+def test_verdicts_and_budgets_stand_in_it_as_their_jobs_left_them(
+    home: PipelineHome,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = home.copy(tmp_path / "judged")
+    (tmp_path / "opsmeter.toml").write_text(BUDGETS)
+    monkeypatch.chdir(tmp_path)
+    claim_landing(judged.settings)
+    for name in (DRIFT_JOB_NAME, BUDGET_JOB_NAME):
+        run = defs.resolve_job_def(name).execute_in_process(
+            instance=judged.instance, resources={"home": judged.resource},
+            run_config=run_as_is(log_level="CRITICAL"), raise_on_error=False,
+        )  # fmt: skip
+        assert run.success, failure_of(run)
+    digest_command(week=None, form="md", home=judged.folder, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    verdicts = {one["endpoint_tag"]: one["verdict"] for one in told["deploys"]}
+    assert verdicts == {"chat.reply": "regressed", NAUGHTY: "not_enough_data"}
+    spent = judged.rows(
+        "SELECT budget, period_name, state, spent_low_usd FROM budget_status "
+        "WHERE NOT is_over OR state = 'exceeded' "
+        "ORDER BY is_over, spent_low_usd / limit_usd DESC, budget, period_name"
+    )
+    listed = [
+        (one["budget"], one["period_name"], one["state"], Decimal(one["spent_low_usd"]))
+        for one in told["budgets"]
+    ]
+    assert listed == spent
+    assert {(name, state) for name, _, state, _ in listed} >= {("small", "exceeded")}
+    digest_command(week=None, form="md", home=judged.folder, as_json=False)
+    text = capsys.readouterr().out
+    assert "Roll chat.reply back from v2 to v1" in text
+    assert "Budget small (" in text
+    assert "## Budgets" in text
 
 
 def test_the_command_from_outside(home: PipelineHome, tmp_path: Path) -> None:
