@@ -32,11 +32,11 @@ up: setup ## start the Dagster UI, the daemon and the page
 test: setup lint ## everything that must hold; what CI runs
 	$(BIN)/python -m pytest
 
-faults: setup ## 200 kills at random moments and other faults, a quarter of an hour
+faults: setup ## 200 kills at random moments and other faults, 20 minutes
 	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults \
 	  tests/pipeline/test_replay_commands.py --dist=load
 
-drill: setup ## every drill with the real daemon, and one that must fail, a quarter of an hour
+drill: setup ## every drill with the real daemon, and one that must fail, ten minutes
 	$(BIN)/opsmeter drill all
 	DRILLS=all $(BIN)/python -m pytest tests/pipeline/test_drill.py -n0 -k not_detected
 

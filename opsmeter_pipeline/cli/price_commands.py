@@ -67,10 +67,14 @@ def accept(
 
 @prices_app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A prices.toml.")],
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="A prices.toml.", show_default="the home's")
+    ] = None,
+    home: Home = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer reads the default
 ) -> None:
     """Validate a file of your own prices, and compare it with the package's."""
     from opsmeter_pipeline.cli.prices import check_command
 
-    check_command(file, as_json=as_json)
+    check_command(file, home=home or context.obj, as_json=as_json)

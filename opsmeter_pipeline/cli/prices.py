@@ -96,12 +96,13 @@ def accept_command(
         out.print("No prices wait.")
 
 
-def check_command(file: Path, *, as_json: bool) -> None:
-    """Print what a file of own prices holds, and which are far from the package's.
+def check_command(file: Path | None, *, home: Path | None, as_json: bool) -> None:
+    """Print what a file of own prices holds, the home's if none is named, and which are far off.
 
     Raises:
         OwnPricesError: it cannot be used.
     """
+    file = file or load_settings(home=home).prices_file
     own, book, now = read_own_book(file, is_required=True), PriceBook(), utc_now()
     unknown = find_unknown_aliases(book, own, now=now)
     if unknown:

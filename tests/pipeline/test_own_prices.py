@@ -234,7 +234,7 @@ def test_the_example_of_the_docs_is_good_and_does_what_it_says(tmp_path: Path, c
     page = (REPO / "docs" / "prices-own.md").read_text()
     file = tmp_path / "prices.toml"
     file.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
-    check_command(file, as_json=True)
+    check_command(None, home=tmp_path, as_json=True)
     found = told(capsys)
     assert (found["prices"], found["aliases"]) == (4, 1)
     # Of all it says, only free calls in dev are far from the package's prices.
@@ -248,7 +248,7 @@ def test_an_alias_of_nothing_is_named_by_check(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(ALIAS.replace("gpt-4o", "gpt-never"))
     with pytest.raises(OwnPricesError, match=r"alias 1 .azure prod-chat.: nobody has a price"):
-        check_command(file, as_json=True)
+        check_command(file, home=None, as_json=True)
 
 
 def test_reconcile_knows_what_an_alias_means_at_the_provider_that_bills_it(
