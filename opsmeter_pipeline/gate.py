@@ -195,14 +195,15 @@ def judge_ledger(ledger: Ledger) -> Reason:
 
 
 def judge_incidents(
-    critical: Sequence[str], *, looked_at: datetime | None, now: datetime,
-    limits: GateLimits = LIMITS,
+    critical: Sequence[str], *, looked_at: datetime | None, unjudged: Sequence[str],
+    now: datetime, limits: GateLimits = LIMITS,
 ) -> Reason:  # fmt: skip
     """Return whether no critical incident is open, as far as somebody has looked lately.
 
     Args:
         critical: ids of the critical incidents that are open or acknowledged.
-        looked_at: when the alerts looked last (UTC); None if never.
+        looked_at: when the alerts looked last, and wrote down what they found (UTC); None if never.
+        unjudged: the rules that they could not judge then.
         now: the present (UTC).
         limits: what is recent enough.
     """
@@ -214,6 +215,9 @@ def judge_incidents(
     if looked_at is None or now - looked_at > limits.look:
         since = f"since {show_instant(looked_at)}" if looked_at else "ever"
         found, state = f"none is open, but nobody has looked {since}", ReasonState.UNKNOWN
+    elif unjudged:
+        named = ", ".join(unjudged[:_NAMED])
+        found, state = f"none is open, but not judged: {named}", ReasonState.UNKNOWN
     else:
         found, state = f"none is open at {show_instant(looked_at)}", ReasonState.OPEN
     return Reason("incidents", state, found, limit, "opsmeter alerts check, or opsmeter up")

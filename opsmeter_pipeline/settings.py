@@ -219,6 +219,11 @@ class Settings(BaseSettings):
         return self.home / "alerts" / "looks.json"
 
     @property
+    def judged(self) -> Path:
+        """When the alerts judged last, and which rules they could not."""
+        return self.home / "alerts" / "judged.json"
+
+    @property
     def pause_file(self) -> Path:
         """Says that views which can wait are paused, and why; not there if nothing is."""
         return self.home / "paused.json"

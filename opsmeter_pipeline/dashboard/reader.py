@@ -126,10 +126,10 @@ class LandingWatch:
             pending = self._pending = self._pending or self._worker.submit(self._survey, now)
         try:
             found = pending.result(self._wait_seconds)
-        except TimeoutError:
-            self.error = f"The landing was not listed within {self._wait_seconds:g} s."
-            return self._look[1] if self._look else None
         except Exception as exc:  # noqa: BLE001 - any failure to look means that nothing is known
+            if not pending.done():  # a look may itself fail with the error of this wait's end
+                self.error = f"The landing was not listed within {self._wait_seconds:g} s."
+                return self._look[1] if self._look else None
             found, self.error = None, f"{type(exc).__name__}: {exc}"
         else:
             self.error = None

@@ -58,7 +58,7 @@ from opsmeter_pipeline.storage.clocks import read_newest_lags
 from opsmeter_pipeline.storage.drift import read_alarm_limits, read_drift
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
-from opsmeter_pipeline.storage.looks import keep_look, read_looks
+from opsmeter_pipeline.storage.looks import Judged, keep_judged, keep_look, read_looks
 from opsmeter_pipeline.storage.probes import read_newest
 from opsmeter_pipeline.storage.sinks import build_sinks
 from opsmeter_pipeline.storage.slo import judge_freshness
@@ -145,7 +145,7 @@ class Tick:
         decision: what that changed.
         deliveries: what was tried to be sent.
         undelivered: messages that no sink has yet.
-        failing: of these, how many were tried and failed.
+        failing: of these, how many were tried and failed by a sink that is set.
         maintenance: the window that holds now, in which nothing is sent; None if there is none.
         heartbeat: what became of the heartbeat: `sent`, `held back`, `not set` or why not.
     """
@@ -308,8 +308,11 @@ def tick(moment: Moment, *, clock: Callable[[], datetime] = utc_now) -> Tick:
     sent = [] if window else deliver(
         lake, sinks, holder=name_process(), clock=clock, until=clock() + _SENDING
     )  # fmt: skip
+    keep_judged(settings.judged, Judged(moment.now, look.unjudged))
     waiting = read_undelivered(lake)
-    failing = waiting.filter(pl.col("attempts") > 0).height
+    failing = waiting.filter(
+        pl.col("attempts") > 0, pl.col("sink").is_in([one.name for one in sinks])
+    ).height
     is_good = not look.unjudged and not failing
     heartbeat = _call_heartbeat(settings, is_good=is_good)
     return Tick(look, decision, tuple(sent), waiting.height, failing, window, heartbeat)

@@ -32,7 +32,7 @@ from opsmeter_pipeline.storage.gate import (
 )
 from opsmeter_pipeline.storage.lake import Lake, try_to_read
 from opsmeter_pipeline.storage.landing import Landing
-from opsmeter_pipeline.storage.looks import read_looks
+from opsmeter_pipeline.storage.looks import read_judged
 from opsmeter_pipeline.storage.probes import read_last_probe_at
 from opsmeter_pipeline.storage.slo import Freshness, judge_freshness, tally_window
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
@@ -174,11 +174,15 @@ def ask_ledger(question: Question) -> list[Reason]:
 
 def ask_incidents(question: Question) -> list[Reason]:
     """Whether a critical incident is open."""
-    critical = read_critical_incidents(question.lake)
-    looks = [one.watermark.looked_at for one in read_looks(question.settings.looks)]
+    judged = read_judged(question.settings.judged)
     return [
-        gate.judge_incidents(critical, looked_at=max(looks, default=None), now=question.now)
-    ]  # fmt: skip
+        gate.judge_incidents(
+            read_critical_incidents(question.lake),
+            looked_at=judged.at if judged else None,
+            unjudged=sorted(judged.unjudged) if judged else [],
+            now=question.now,
+        )
+    ]
 
 
 def ask_runs(question: Question) -> list[Reason]:

@@ -9,12 +9,11 @@ import dagster as dg
 
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.orchestration.history import trim_history
+from opsmeter_pipeline.orchestration.jobs import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.maintenance import keep_up
-
-MAINTAIN_JOB_NAME = "maintain"
 
 
 def maintain(lake: Lake, instance: dg.DagsterInstance, settings: Settings) -> dict[str, int]:

@@ -6,6 +6,7 @@ with it is judged in the `alerts` stage.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import cast
 
 import dagster as dg
@@ -17,18 +18,23 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
     TickStatus,
 )
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from opsmeter_pipeline.alerts.orchestrator import FAILED_TICKS, Beat, FailedRun, FailingTicks
 from opsmeter_pipeline.alerts.quarantine import Judged
 from opsmeter_pipeline.model.tables import TRACKING_HOURLY
+from opsmeter_pipeline.orchestration.jobs import JOB_NAMES
 
 _LOOKED_BACK = timedelta(days=7)
 _FAILURES = 100
+_OF_A_JOB = 10
+"""How many failures of each job are read if those of all together are more than `_FAILURES`."""
 _DAEMON_LIMIT = timedelta(seconds=180)
 """Six of Dagster's heartbeats; its own limit of half an hour is for its UI."""
 _SENSOR_LIMIT = timedelta(seconds=120)
 _MISSED_TICKS = 10
 _LONGEST_ERROR = 200
+_JUDGED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 BACKFILL = "dagster/backfill"
 PARTITION = "dagster/partition"
 _SHIFT = dg.AssetCheckKey(dg.AssetKey(TRACKING_HOURLY.name), "quarantine_shift")
@@ -39,13 +45,9 @@ def read_failed_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[Fai
 
     A success of the same job makes a failure good; that of a backfill, only one of its partition.
     """
-    failures = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _LOOKED_BACK),
-        limit=_FAILURES,
-    )
     last: dict[tuple[str, str | None], float] = {}
     found: list[FailedRun] = []
-    for record in failures:
+    for record in _read_failures(instance, since=now - _LOOKED_BACK):
         run = record.dagster_run
         partition = run.tags.get(PARTITION) if BACKFILL in run.tags else None
         key = (run.job_name, partition)
@@ -55,6 +57,26 @@ def read_failed_runs(instance: dg.DagsterInstance, *, now: datetime) -> list[Fai
         if ended > last[key]:
             found.append(FailedRun(run.run_id, run.job_name, _instant(ended)))
     return found
+
+
+def _read_failures(instance: dg.DagsterInstance, *, since: datetime) -> Iterator[dg.RunRecord]:
+    """Yield the newest failures of each job, so that one that always fails hides no other's.
+
+    What a person starts in the UI for single assets is a job without a name of ours.
+    """
+
+    def read(limit: int, job: str | None = None) -> Sequence[dg.RunRecord]:
+        failed = [dg.DagsterRunStatus.FAILURE]
+        asked = dg.RunsFilter(job_name=job, statuses=failed, updated_after=since)
+        return instance.get_run_records(asked, limit=limit)
+
+    newest = read(_FAILURES)
+    yield from newest
+    if len(newest) == _FAILURES:
+        told = {record.dagster_run.run_id for record in newest}
+        for record in chain.from_iterable(read(_OF_A_JOB, job) for job in JOB_NAMES):
+            if record.dagster_run.run_id not in told:
+                yield record
 
 
 def read_run_error(instance: dg.DagsterInstance, run_id: str) -> str | None:
@@ -145,10 +167,15 @@ def is_schedule_running(instance: dg.DagsterInstance, name: str) -> bool:
 
 
 def read_quarantine_shift(instance: dg.DagsterInstance) -> Judged | None:
-    """Return what the check said last, or None if it never judged a run."""
-    record = instance.get_latest_asset_check_evaluation_record(_SHIFT)
+    """Return what the check said last, or None if it never judged a run.
+
+    A run plans its checks when it is created, and one that dies leaves them planned: that says
+    nothing, and what was said before stands.
+    """
+    found = instance.event_log_storage.get_asset_check_execution_history(_SHIFT, 1, status=_JUDGED)
+    record = found[0] if found else None
     event = record.event.dagster_event if record and record.event else None
-    if not record or not event or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+    if not record or not event:
         return None
     said = event.asset_check_evaluation_data
     culprits = said.metadata.get("culprits")

@@ -17,13 +17,13 @@ from opsmeter_pipeline.orchestration.jobs import (
     DOUBLES_JOB_NAME,
     DRIFT_JOB_NAME,
     DRIVERS_JOB_NAME,
+    MAINTAIN_JOB_NAME,
     PROBE_JOB_NAME,
     QUALITY_JOB_NAME,
     SILENCE_JOB_NAME,
     SPIKES_JOB_NAME,
     tell_week,
 )
-from opsmeter_pipeline.orchestration.maintain import MAINTAIN_JOB_NAME
 from opsmeter_pipeline.orchestration.probing import send_probe
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.probe import INTERVAL, LOST

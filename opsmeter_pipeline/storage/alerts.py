@@ -48,8 +48,28 @@ _FAILED = """
     WHERE message_id = ? AND sink = ? AND state = 'claimed' AND attempts = ?
 """
 _GIVEN_UP = """
-    SELECT * FROM alerts WHERE state = 'waiting' AND attempts > 0 AND decided_at <= ?
-    ORDER BY decided_at, message_id, sink
+    SELECT * FROM alerts WHERE decided_at <= $1 AND (
+        state = 'waiting' AND (attempts > 0 OR sink NOT IN (SELECT unnest($3::VARCHAR[])))
+        OR state = 'claimed' AND claimed_until <= $2
+    ) ORDER BY decided_at, message_id, sink
+"""
+_STUCK = f"""
+    SELECT DISTINCT ON (message_id) message_id, incident_id, kind, severity, subject, body,
+        decided_at
+    FROM alerts a
+    WHERE kind <> '{DIGEST}' AND decided_at <= $1
+        AND sink NOT IN (SELECT unnest($2::VARCHAR[]))
+        AND (state IN ('waiting', 'claimed') OR state = 'given_up' AND incident_id IN
+            (SELECT incident_id FROM incidents WHERE state <> 'resolved'))
+        AND NOT EXISTS (SELECT 1 FROM alerts o WHERE o.message_id = a.message_id
+            AND (o.state = 'sent' OR o.sink IN (SELECT unnest($2::VARCHAR[]))))
+    ORDER BY message_id
+"""
+"""Messages that nobody got, and that only sinks wait for which are not set any more."""
+_ADDRESS = """
+    INSERT INTO alerts (message_id, incident_id, kind, severity, subject, body, decided_at, sink,
+        state, attempts, unknown_attempts, due_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 0, 0, ?)
 """
 
 
@@ -98,6 +118,7 @@ def deliver(
     """
     by_name = {one.name: one for one in sinks}
     done: list[Delivery] = []
+    address_anew(lake, [*by_name], now=clock())
     while clock() < until:
         claim = claim_next(lake, [*by_name], holder=holder, now=clock())
         if claim is None:
@@ -105,7 +126,7 @@ def deliver(
         delivery = Delivery(claim, send(by_name[claim.sink], claim.letter))
         record_delivery(lake, delivery, now=clock())
         done.append(delivery)
-    give_up(lake, now=clock())
+    give_up(lake, sinks=[*by_name], now=clock())
     return done
 
 
@@ -150,15 +171,39 @@ def record_delivery(lake: Lake, delivery: Delivery, *, now: datetime) -> None:
     lake.transact(write)
 
 
-def give_up(lake: Lake, *, now: datetime) -> list[Claim]:
-    """Give up messages that have failed for a day, and return them."""
-    oldest = [now - GIVE_UP_AFTER]
-    if lake.read(_GIVEN_UP, oldest).is_empty():
+def address_anew(lake: Lake, sinks: Sequence[str], *, now: datetime) -> int:
+    """Give the sinks what nobody got because the sinks it was for are not set any more.
+
+    After `CLAIM`, so that a process which has those sinks comes first. Their rows stay as they are.
+
+    Returns:
+        How many messages were added.
+    """
+    asked = [now - CLAIM, [*sinks]]
+    if not sinks or lake.read(_STUCK, asked).is_empty():
+        return 0
+    added: list[int] = []
+
+    def write(con: duckdb.DuckDBPyConnection) -> None:
+        stuck = fetch(con, _STUCK, asked).rows()
+        for message in stuck:
+            for sink in sinks:
+                con.execute(_ADDRESS, [*message, sink, now])
+        added.append(len(stuck) * len(sinks))
+
+    lake.transact(write)
+    return added[-1]
+
+
+def give_up(lake: Lake, *, sinks: Sequence[str], now: datetime) -> list[Claim]:
+    """Give up messages that have failed for a day, or that no sink of these waits for by then."""
+    asked = [now - GIVE_UP_AFTER, now, [*sinks]]
+    if lake.read(_GIVEN_UP, asked).is_empty():
         return []
     given: list[list[Claim]] = []
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
-        claims = [_to_claim(row) for row in fetch(con, _GIVEN_UP, oldest).iter_rows(named=True)]
+        claims = [_to_claim(row) for row in fetch(con, _GIVEN_UP, asked).iter_rows(named=True)]
         given.append(claims)
         for claim in claims:
             con.execute(

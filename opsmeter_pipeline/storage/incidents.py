@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 
 from opsmeter_pipeline.alerts import Decision, Entry, Incident, Look, Rules, acknowledge, decide
+from opsmeter_pipeline.alerts.incident import Message
 from opsmeter_pipeline.alerts.messages import Addresses, write_body, write_subject
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import IncidentMissingError
@@ -34,6 +35,10 @@ _TIMELINE = """
     SELECT incident_id, kind, happened_at, detail FROM incident_events
     WHERE incident_id = ? ORDER BY number
 """
+
+
+_TOLD = "SELECT DISTINCT sink FROM alerts WHERE incident_id = ? ORDER BY sink"
+"""Who was told of an incident is told of its end, also if who finds it has other sinks, or none."""
 
 
 def read_current(lake: Lake) -> list[Incident]:
@@ -142,34 +147,31 @@ def _change(
             _insert(con, INCIDENTS, asdict(incident))
         for entry in decision.entries:
             add_entry(con, entry)
-        for row in _to_alerts(decision, sinks, addresses) if addresses else ():
-            _insert(con, ALERTS, row)
+        if addresses:
+            for message in decision.messages:
+                told = fetch(con, _TOLD, [message.incident.incident_id])["sink"]
+                for sink in dict.fromkeys((*sinks, *told)):
+                    _insert(con, ALERTS, _to_alert(message, sink, addresses))
 
     lake.transact(write)
     return made[-1]
 
 
-def _to_alerts(
-    decision: Decision, sinks: Sequence[str], addresses: Addresses
-) -> list[dict[str, object]]:
-    return [
-        {
-            "message_id": message.message_id,
-            "sink": sink,
-            "incident_id": message.incident.incident_id,
-            "kind": message.kind,
-            "severity": message.incident.severity,
-            "subject": write_subject(message),
-            "body": write_body(message, addresses),
-            "decided_at": message.decided_at,
-            "state": "waiting",
-            "attempts": 0,
-            "unknown_attempts": 0,
-            "due_at": message.decided_at,
-        }
-        for message in decision.messages
-        for sink in sinks
-    ]
+def _to_alert(message: Message, sink: str, addresses: Addresses) -> dict[str, object]:
+    return {
+        "message_id": message.message_id,
+        "sink": sink,
+        "incident_id": message.incident.incident_id,
+        "kind": message.kind,
+        "severity": message.incident.severity,
+        "subject": write_subject(message),
+        "body": write_body(message, addresses),
+        "decided_at": message.decided_at,
+        "state": "waiting",
+        "attempts": 0,
+        "unknown_attempts": 0,
+        "due_at": message.decided_at,
+    }
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: Table, row: dict[str, object]) -> None:

@@ -73,7 +73,8 @@ def test_a_calm_landing_is_fresh_only_while_a_batch_or_a_probe_was_seen(batch, p
 
 
 def test_a_landing_that_cannot_be_listed_is_looked_at_again_and_its_error_kept() -> None:
-    found: list[Exception | Watermark] = [OSError("gone"), _look(0)]
+    # In Python the error of a wait's end is also that of a connection that timed out.
+    found: list[Exception | Watermark] = [OSError("gone"), TimeoutError("110"), _look(0)]
 
     def survey(_: datetime) -> Watermark:
         one = found.pop(0)
@@ -83,6 +84,7 @@ def test_a_landing_that_cannot_be_listed_is_looked_at_again_and_its_error_kept()
 
     watch = LandingWatch(survey)
     assert (watch.look(NOW), watch.error) == (None, "OSError: gone")
+    assert (watch.look(NOW), watch.error) == (None, "TimeoutError: 110")
     assert (watch.look(NOW), watch.error) == (_look(0), None)
     assert watch.look(NOW) == _look(0)  # kept: a third survey would have nothing to pop
     watch.close()

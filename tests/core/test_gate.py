@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -90,10 +91,14 @@ def test_the_ledger_is_open_only_if_there_are_batches_and_all_balance():
 
 
 def test_no_incident_is_no_proof_if_nobody_has_looked():
-    assert judge_incidents([], looked_at=ago(minutes=10), now=NOW).state is OPEN
-    assert judge_incidents([], looked_at=ago(minutes=10, seconds=1), now=NOW).state is UNKNOWN
-    assert judge_incidents([], looked_at=None, now=NOW).found.endswith("nobody has looked ever")
-    found = judge_incidents(["inc_1"], looked_at=None, now=NOW)
+    judge = partial(judge_incidents, unjudged=[], now=NOW)
+    assert judge([], looked_at=ago(minutes=10)).state is OPEN
+    assert judge([], looked_at=ago(minutes=10, seconds=1)).state is UNKNOWN
+    assert judge([], looked_at=None).found.endswith("nobody has looked ever")
+    found = judge([], looked_at=ago(minutes=1), unjudged=["run_failed", "slo_burn"])
+    assert found.state is UNKNOWN
+    assert found.found == "none is open, but not judged: run_failed, slo_burn"
+    found = judge(["inc_1"], looked_at=None)
     assert (found.state, found.next_step) == (CLOSED, "opsmeter incident show inc_1")
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -11,12 +12,15 @@ import pytest
 from opsmeter_pipeline.definitions import defs
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.condition import Condition
-from opsmeter_pipeline.model.errors import SettingsError
+from opsmeter_pipeline.model.errors import SettingsError, WarehouseBusyError
+from opsmeter_pipeline.orchestration import alerting
 from opsmeter_pipeline.orchestration.alerting import EVALUATORS, Moment, look_at_all
 from opsmeter_pipeline.orchestration.instance import open_instance
-from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME
+from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, MAINTAIN_JOB_NAME
+from opsmeter_pipeline.orchestration.records import read_failed_runs
 from opsmeter_pipeline.orchestration.sensors import alerting_sensor
 from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.storage.looks import Judged, read_judged
 from tests.pipeline.receiver import Receiver, receive
 from tests.pipeline.support import PipelineHome, hours, jsonl, payload, run_opsmeter
 
@@ -104,6 +108,55 @@ def test_a_failed_run_and_a_bad_check_are_wrong_until_a_later_run_is_good(
     kept.take_all()
     assert look_at_all(moment, {name: EVALUATORS[name] for name in ("run_failed",
                        "quarantine_jump")}).conditions == ()  # fmt: skip
+
+
+def test_a_check_that_is_only_planned_takes_nothing_back(kept: PipelineHome) -> None:
+    bad = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("tracking_hourly"), check_name="quarantine_shift", passed=False,
+    )  # fmt: skip
+    kept.instance.report_runless_asset_event(bad)
+    job = defs.resolve_job_def(INGEST_JOB_NAME)
+    run = kept.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    key = dg.AssetCheckKey(dg.AssetKey("tracking_hourly"), "quarantine_shift")
+    newest = kept.instance.get_latest_asset_check_evaluation_record(key)
+    assert newest is None or newest.run_id == run.run_id  # Dagster's own answer forgets the other
+    moment = Moment(kept.resource, kept.instance, utc_now(), by="sensor")
+    assert len(EVALUATORS["quarantine_jump"](moment)) == 1
+    kept.instance.report_run_failed(run)
+    assert len(EVALUATORS["quarantine_jump"](moment)) == 1
+    kept.land("good.jsonl", jsonl(payload("good")))
+    kept.take_all()
+    assert EVALUATORS["quarantine_jump"](moment) == []
+
+
+def test_a_job_that_always_fails_hides_no_others_failure() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        for name, times in ((MAINTAIN_JOB_NAME, 1), (INGEST_JOB_NAME, 101)):
+            for _ in range(times):
+                run = dg.DagsterRun(job_name=name, run_id=str(uuid4()),
+                                    status=dg.DagsterRunStatus.STARTED)  # fmt: skip
+                instance.add_run(run)
+                instance.report_run_failed(run)
+        failed = read_failed_runs(instance, now=utc_now())
+    assert {one.job for one in failed} == {INGEST_JOB_NAME, MAINTAIN_JOB_NAME}
+    assert len(failed) == len({one.run_id for one in failed})
+
+
+def test_a_look_that_could_not_be_written_down_is_none(
+    kept: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = Moment(kept.resource, kept.instance, utc_now(), by="check")
+    alerting.tick(moment)
+    assert read_judged(kept.settings.judged) == Judged(moment.now, frozenset())
+
+    def busy(*_: object, **__: object) -> None:
+        raise WarehouseBusyError(1)
+
+    later = Moment(kept.resource, kept.instance, utc_now(), by="check")
+    monkeypatch.setattr(alerting, "record_look", busy)
+    with pytest.raises(WarehouseBusyError):
+        alerting.tick(later)
+    assert read_judged(kept.settings.judged) == Judged(moment.now, frozenset())
 
 
 def test_a_budget_burns_while_what_is_late_still_waits(kept: PipelineHome) -> None:

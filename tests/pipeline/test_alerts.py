@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from opsmeter_pipeline.alerts import Decision
 from opsmeter_pipeline.model.condition import CRITICAL
-from opsmeter_pipeline.storage.alerts import CLAIM, claim_next, read_alerts
+from opsmeter_pipeline.storage.alerts import CLAIM, claim_next, read_alerts, read_undelivered
 from opsmeter_pipeline.storage.incidents import (
     read_current,
     read_incident,
@@ -23,7 +23,7 @@ from opsmeter_pipeline.storage.incidents import (
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.sinks import Letter, Sink, address_letter, build_sinks, redact, send
 from opsmeter_pipeline.views import VIEWS
-from tests.pipeline.alerting import at, late, record, tick
+from tests.pipeline.alerting import at, late, record, send_due, tick
 from tests.pipeline.receiver import Receiver, receive
 from tests.pipeline.support import REPO
 
@@ -105,6 +105,40 @@ def test_a_message_that_failed_for_a_day_is_given_up_in_sight(
     (incident,) = read_current(lake)
     assert read_alerts(lake, incident.incident_id)["state"].to_list() == ["given_up"]
     assert read_timeline(lake, incident.incident_id)[-1].kind == "alert_given_up"
+
+
+def test_a_new_address_gets_what_the_old_one_never_got(lake: Lake, receiver: Receiver) -> None:
+    old = build_sinks([SecretStr("json://127.0.0.1:9/rotated")])
+    new = build_sinks([SecretStr(receiver.url)])
+    record(lake, old, 0, late())
+    assert claim_next(lake, [one.name for one in old], holder="dead:1", now=at(0))
+    assert send_due(lake, new, 60) == []  # a process that has the old one may be about to send it
+    assert send_due(lake, new, 121) == [None]
+    assert send_due(lake, new, 200) == []
+    record(lake, new, 300)
+    record(lake, new, 700)
+    assert send_due(lake, new, 701) == [None]
+    assert [kind for kind, _ in receiver.told()] == ["opened", "resolved"]
+    assert send_due(lake, new, 90_000) == []
+    (incident,) = read_newest(lake, limit=9)
+    told = read_alerts(lake, incident.incident_id).select("kind", "sink", "state").rows()
+    assert sorted(told) == sorted([
+        ("opened", old[0].name, "given_up"), ("opened", new[0].name, "sent"),
+        ("resolved", old[0].name, "given_up"), ("resolved", new[0].name, "sent"),
+    ])  # fmt: skip
+    assert read_undelivered(lake).is_empty()
+
+
+def test_who_was_told_is_told_the_end_also_if_it_is_found_without_sinks(
+    lake: Lake, receiver: Receiver
+) -> None:
+    sinks = build_sinks([SecretStr(receiver.url)])
+    assert tick(lake, receiver, 0, late()) == [None]
+    record(lake, (), 100)
+    record(lake, (), 400)
+    assert send_due(lake, (), 400) == []
+    assert send_due(lake, sinks, 430) == [None]
+    assert [kind for kind, _ in receiver.told()] == ["opened", "resolved"]
 
 
 _DIES = """
