@@ -103,17 +103,18 @@ def read_changes(lake: Lake) -> pl.DataFrame:
 def read_current(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> list[dict[str, Any]]:
     """Return what the table says; if it should have been computed for long, after doing it now.
 
-    So alerts also know where no job runs: from cron, or when runs hang.
+    So alerts also know where no job runs: from cron, or when runs hang. Where the table has budgets
+    that are not among these, it stays as it is: a process that was started elsewhere may have read
+    other settings, and who only looks takes no budget away.
 
     Raises:
         WarehouseBusyError: it had to be computed, and the catalogue stayed locked.
     """
     rows = read_status(lake)
-    if not budgets and rows.is_empty():
-        return []
+    is_ours = {*rows["budget"]} <= {one.name for one in budgets}
     newest = rows["computed_at"].max()
     is_old = not isinstance(newest, datetime) or newest <= now - OVERDUE
-    if is_old and find_due(lake, budgets, now=now):
+    if budgets and is_ours and is_old and find_due(lake, budgets, now=now):
         refresh(lake, budgets, now=now)
         rows = read_status(lake)
     return rows.to_dicts()

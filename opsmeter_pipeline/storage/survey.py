@@ -43,6 +43,7 @@ class Survey:
         measured: candidates with the byte after their last whole line.
         findings: files that are no telemetry or cannot be opened, and were not known as such.
         refused: files that are known to be refused already.
+        unreadable: candidates that cannot be opened: they wait, as far as anybody can tell.
         last_day: ingest day of the newest batch of what was new then; None if there was none.
     """
 
@@ -50,6 +51,7 @@ class Survey:
     measured: list[tuple[Candidate, int]]
     findings: list[Finding]
     refused: list[LandedFile]
+    unreadable: Sequence[Candidate] = ()
     last_day: date | None = None
 
     def next_day(self, settings: Settings) -> date | None:
@@ -68,7 +70,7 @@ class Survey:
 
     def waiting_bytes(self, settings: Settings) -> int:
         """Return how many stored bytes wait; of a growing file, those it gained."""
-        left = find_left(self.measured, (), batch_bytes=settings.batch_bytes)
+        left = self.find_left(settings)
         gained = (one.candidate.landed.size_bytes - one.candidate.byte_start for one in left)
         return sum(max(0, size_bytes) for size_bytes in gained)
 
@@ -89,7 +91,7 @@ class Survey:
             newer: a look that the warehouse may not know. A file that has grown since a look has
                 nothing that landed before that look's watermark.
         """
-        left = find_left(self.measured, slices, batch_bytes=settings.batch_bytes)
+        left = self.find_left(settings, slices)
         waiting = self.date_left(lake, left, newer=newer)
         refused = {one.landed.file for one in self.findings if one.finding in REFUSALS}
         return Watermark(
@@ -99,6 +101,11 @@ class Survey:
             refused_files=len(refused | {one.file for one in self.refused}),
             lateness_allowance_seconds=settings.lateness_allowance_seconds,
         )
+
+    def find_left(self, settings: Settings, slices: Sequence[Slice] = ()) -> list[Left]:
+        """Return the files of which something waits once these slices are visible."""
+        closed = [Left(one, has_lines=True, is_begun=one.byte_start > 0) for one in self.unreadable]
+        return [*find_left(self.measured, slices, batch_bytes=settings.batch_bytes), *closed]
 
     def date_left(
         self, lake: Lake, left: Sequence[Left], *, newer: Watermark | None = None
@@ -119,16 +126,20 @@ def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: dat
     listing = landing.list_files()
     candidates, findings = find_candidates(listing, taken)
     measured: list[tuple[Candidate, int]] = []
+    unreadable: list[Candidate] = []
     for one, end in zip(candidates, _measure(landing, candidates, settings, now), strict=True):
         if isinstance(end, int):
             measured.append((one, end))
             continue
+        unreadable.append(one)
         known = taken.get(one.landed.file)
         if not (known and known.finding == "unreadable" and known.looks_like(one.landed)):
             findings.append(find_unreadable(one.landed, end))
     days = {ingest_day(one.landed.modified_at) for one, _ in measured}
     last_day = read_last_day(lake) if len(days) > 1 else None
-    return Survey(now, measured, findings, find_refused(listing, taken), last_day)
+    readable = {one.landed.file for one, _ in measured}
+    refused = [one for one in find_refused(listing, taken) if one.file not in readable]
+    return Survey(now, measured, findings, refused, unreadable, last_day)
 
 
 def describe_refused(survey: Survey, lake: Lake) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from opsmeter_pipeline.freshness.counts import HISTORY_AFTER
 from opsmeter_pipeline.freshness.waiting import UNKNOWN_LINE_BYTES, Waiting, estimate_lines
-from opsmeter_pipeline.landing import Left, find_left
+from opsmeter_pipeline.landing import Left
 from opsmeter_pipeline.model.objective import Slo
 from opsmeter_pipeline.model.probe import is_probe_file
 from opsmeter_pipeline.settings import Settings
@@ -55,7 +55,7 @@ def list_waiting(lake: Lake, survey: Survey, *, settings: Settings) -> list[Wait
         survey: a look at the landing.
         settings: of the home.
     """
-    left = find_left(survey.measured, (), batch_bytes=settings.batch_bytes)
+    left = survey.find_left(settings)
     since = survey.now - _KNOWN
     habits = _read_habits(lake, since) if left else {}
     dated = zip(left, survey.date_left(lake, left), strict=True)

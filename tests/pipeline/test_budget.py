@@ -32,6 +32,7 @@ from opsmeter_pipeline.orchestration.jobs import BUDGET_JOB_NAME
 from opsmeter_pipeline.orchestration.schedules import budget_schedule
 from opsmeter_pipeline.quality.relations import RELATIONS
 from opsmeter_pipeline.settings import load_settings
+from opsmeter_pipeline.storage import budget
 from opsmeter_pipeline.storage.alerts import deliver
 from opsmeter_pipeline.storage.budget import compute, find_due, read_status, refresh
 from opsmeter_pipeline.storage.budget_sums import read_spent
@@ -381,6 +382,13 @@ def test_alerts_compute_budgets_themselves_where_no_job_runs(now_home: PipelineH
     moment = Moment(now_home.resource, now_home.instance, utc_now(), by="check")
     assert [one.key.scope for one in EVALUATORS["budget_spend"](moment)] == ["budget:over"]
     assert now_home.value("SELECT count(*) FROM budget_status") == 2
+    # A shell elsewhere, which reads no settings or others, takes no budget away.
+    later = utc_now() + budget.OVERDUE + timedelta(minutes=1)
+    for settings in ([], [Budget(name="over", limit_usd=D(1))]):
+        rows = budget.read_current(now_home.resource.lake, settings, now=later)
+        assert {(row["budget"], row["limit_usd"]) for row in rows} == {
+            ("over", D(50)), ("far", D("1000.5"))
+        }  # fmt: skip
 
 
 def test_two_that_compute_at_once_tell_a_change_once(lake: Lake, tmp_path: Path) -> None:

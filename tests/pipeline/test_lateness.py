@@ -4,15 +4,19 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from opsmeter_pipeline.landing import Candidate
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
+from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.lateness import note_look, read_watermark
 from opsmeter_pipeline.storage.plan import plan_run
+from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import survey_landing
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.replays import held, replay, stricter_contract
@@ -156,6 +160,41 @@ def test_a_refused_file_does_not_hold_the_watermark_and_is_counted(home: Pipelin
     refused = look()
     assert refused.complete_through == refused.looked_at
     assert (refused.waiting_files, refused.refused_files) == (0, 1)
+
+
+def test_a_file_that_cannot_be_opened_waits_until_it_can(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.land("open.jsonl", jsonl(payload("o")), landed_at=None)
+    home.take_all()
+    landed_at = utc_now() - hours(2)
+    home.land("closed.jsonl", jsonl(*(payload(f"c{n}") for n in range(50))), landed_at=landed_at)
+    ends = Landing.whole_lines_end
+
+    def refuse(landing: Landing, candidate: Candidate, **limits: Any) -> int:
+        if candidate.landed.file == "closed.jsonl":
+            raise PermissionError(13, "Permission denied")
+        return ends(landing, candidate, **limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Landing, "whole_lines_end", refuse)
+        for _ in range(2):  # also once it is known
+            survey = survey_landing(
+                home.resource.landing_files(), home.resource.lake, settings=home.settings,
+                now=utc_now(),
+            )  # fmt: skip
+            look = survey.watermark(home.resource.lake, home.settings)
+            assert (look.waiting_files, look.refused_files) == (1, 1)
+            assert abs(look.complete_through - landed_at) < timedelta(milliseconds=1)
+            freshness = judge_freshness(home.resource.lake, survey, settings=home.settings)
+            assert sum(one.waiting_late_lines for one in freshness.slos) > 0
+            home.take_all()
+    assert home.findings() == {"closed.jsonl": "unreadable"}
+    assert home.take_all() == 1
+    assert home.value("SELECT count(*) FROM events") == 51
+    read = read_watermark(home.resource.lake)
+    assert read is not None
+    assert (read.complete_through, read.waiting_files, read.refused_files) == (read.looked_at, 0, 0)
 
 
 def test_a_look_that_knew_less_does_not_hold_the_watermark_back(home: PipelineHome) -> None:
