@@ -282,10 +282,11 @@ def judge_prompts(regressed: Sequence[str], unknown: Sequence[str], *, compared:
 
     Args:
         regressed: versions that regressed beyond chance, each in a clause.
-        unknown: new versions with a baseline and too few requests to tell.
+        unknown: new versions with a baseline that cannot be judged yet: too few requests, or
+            too many of them without a price.
         compared: how many versions have a baseline.
     """
-    limit = "no version regressed beyond chance, and each new one has enough requests to tell"
+    limit = "no version regressed beyond chance, and each new one can be judged"
     next_step = 'opsmeter query "FROM prompt_version_drift", then opsmeter compare'
     if regressed:
         found, state = f"regressed: {'; '.join(regressed[:_NAMED])}", ReasonState.CLOSED
@@ -293,7 +294,7 @@ def judge_prompts(regressed: Sequence[str], unknown: Sequence[str], *, compared:
         found, state = "no version has a baseline to compare it with", ReasonState.UNKNOWN
     elif unknown:
         named = ", ".join(unknown[:_NAMED])
-        found = f"{len(unknown)} of {compared} versions have too few requests: {named}"
+        found = f"{len(unknown)} of {compared} versions cannot be judged yet: {named}"
         state = ReasonState.UNKNOWN
     else:
         found, state = f"none of {compared} versions regressed", ReasonState.OPEN

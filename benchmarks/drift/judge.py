@@ -26,7 +26,14 @@ from benchmarks.drift.traffic import (
 )
 from opsmeter_pipeline.cube import sum_events
 from opsmeter_pipeline.drift.limits import DRIFT_LIMITS
-from opsmeter_pipeline.drift.verdicts import IMPROVED, MIXED, REGRESSED, judge_pairs, weigh_pairs
+from opsmeter_pipeline.drift.verdicts import (
+    IMPROVED,
+    MIXED,
+    REGRESSED,
+    find_hidden,
+    judge_pairs,
+    weigh_pairs,
+)
 from opsmeter_pipeline.model.tables import ATTRIBUTION_HOURLY, TOKEN_MOMENTS_HOURLY
 
 DATA: Final = "OPSMETER_TRACES"
@@ -92,7 +99,7 @@ def _judge_draw(
     events = draw_events(source, CHANGES[name], endpoints=endpoints, seed=seed)
     sums = sum_events(events, events.clear())
     counts = sums[ATTRIBUTION_HOURLY.name].select(
-        *_KEYS, "requests", "attempts", "failures", "output_tokens"
+        *_KEYS, "requests", "attempts", "failures", "output_tokens", "unpriced_attempts"
     )
     moments = sums[TOKEN_MOMENTS_HOURLY.name].drop("batch_id", "environment", "data_mode")
     hours = counts.join(moments, on=_KEYS, how="left").fill_null(0).with_columns(
@@ -110,7 +117,8 @@ def _judge_draw(
             .group_by("pair", "is_new", "provider", "model", "tenant_id")
             .agg(pl.selectors.numeric().exclude("pair").sum())
         )
-        judged = judge_pairs(weigh_pairs(cells, DRIFT_LIMITS), pairs, DRIFT_LIMITS)
+        tested, hidden = (ask(cells, DRIFT_LIMITS) for ask in (weigh_pairs, find_hidden))
+        judged = judge_pairs(tested, hidden, pairs, DRIFT_LIMITS)
         looks.append(judged.join(_compare_averages(cells), on="pair"))
     return pl.concat(looks)
 

@@ -17,7 +17,7 @@ from opsmeter_pipeline.drift.limits import DRIFT_LIMITS, DriftLimits
 from opsmeter_pipeline.drift.plan import PAIRS_SCHEMA, plan_pairs
 from opsmeter_pipeline.drift.rows import build_rows
 from opsmeter_pipeline.drift.tags import TAG_LIMITS, TagLimits, find_odd_versions
-from opsmeter_pipeline.drift.verdicts import judge_pairs, weigh_pairs
+from opsmeter_pipeline.drift.verdicts import find_hidden, judge_pairs, weigh_pairs
 
 __all__ = [
     "DRIFT_CHECK",
@@ -54,5 +54,5 @@ def compare(
         limits: what counts.
     """
     tested = weigh_pairs(cells, limits)
-    judged = judge_pairs(tested, pairs["pair"], limits)
+    judged = judge_pairs(tested, find_hidden(cells, limits), pairs["pair"], limits)
     return build_rows(pairs, cells, latencies, tested, judged, now=now), tested

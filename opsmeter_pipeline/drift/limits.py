@@ -31,6 +31,8 @@ class DriftLimits:
         retry_spread: how much more retries vary than if they came one by one: they come in storms.
         deploy_for: how long after its first request a version is held against the one it replaced.
         baseline: how far back a baseline reaches.
+        max_unpriced_growth: by how much the part of attempts without a price may grow for a version
+            to be called the same, improved or another mix (the field calls 2 % too many).
         priced_share: part of attempts that must have a price for money to be compared.
     """
 
@@ -49,6 +51,7 @@ class DriftLimits:
     retry_spread: float = 2.0
     deploy_for: timedelta = timedelta(days=7)
     baseline: timedelta = timedelta(days=7)
+    max_unpriced_growth: float = 0.02
     priced_share: float = 0.5
 
 

@@ -178,7 +178,7 @@ def _build_row(
     }  # fmt: skip
     for name, measure in _INTERVALS.items():
         row |= _interval(name, measures.get(measure))
-    return row | _advise(row)
+    return row | _advise(row, is_hidden=pair["is_hidden"])
 
 
 def _interval(name: str, one: Mapping[str, Any] | None) -> dict[str, float | None]:
@@ -203,7 +203,7 @@ def _show_sides(side: Mapping[str, Any], prefix: str) -> dict[str, float | None]
         for kind, steps in (("input", INPUT_STEPS), ("output", OUTPUT_STEPS))
     }
     shown = {
-        "cost_per_request_usd": _share(float(side.get("cost_usd", 0)), requests),
+        "cost_per_request_usd": _cost_request(side),
         "input_p95_tokens": p95s["input"],
         "output_p95_tokens": p95s["output"],
         "latency_p95_ms": side.get("latency_p95_ms"),
@@ -212,6 +212,14 @@ def _show_sides(side: Mapping[str, Any], prefix: str) -> dict[str, float | None]
         "attempts_per_success": _share(attempts, attempts - side.get("failures", 0)),
     }
     return {f"{prefix}{name}": value for name, value in shown.items()}
+
+
+def _cost_request(side: Mapping[str, Any]) -> float | None:
+    """Return what an attempt with a price costs, times attempts per request; null without any."""
+    priced = side.get("attempts", 0) - side.get("unpriced_attempts", 0)
+    each = _share(float(side.get("cost_usd", 0)), priced)
+    times = _share(side["attempts"], side["requests"]) if side else None
+    return None if each is None or times is None else each * times
 
 
 def _share(part: float, of: float) -> float | None:
@@ -240,12 +248,14 @@ def _estimate_month(
     }
 
 
-def _advise(row: Mapping[str, Any]) -> dict[str, str | None]:
+def _advise(row: Mapping[str, Any], *, is_hidden: bool) -> dict[str, str | None]:
     kind = row["regression_type"]
     meaning = KINDS[kind] if kind else _ENDINGS[row["verdict"]]
     told = describe_change(row)
     if row["baseline_version"] is None and row["verdict"] == NOT_ENOUGH:
         meaning = "there is nothing to compare it with"
+    elif is_hidden and row["verdict"] == NOT_ENOUGH:
+        meaning = "more of its attempts than before have no price; see unpriced_models"
     driver = f"{kind or row['verdict']}: {meaning}{f' ({told})' if told else ''}"
     if kind is None:
         return {"driver": driver, "control": None, "verify_sql": None}

@@ -104,11 +104,33 @@ def weigh_pairs(cells: pl.DataFrame, limits: DriftLimits) -> pl.DataFrame:
     ).sort("pair", "log_evidence", "measure", descending=[False, True, False])
 
 
-def judge_pairs(tested: pl.DataFrame, pairs: pl.Series, limits: DriftLimits) -> pl.DataFrame:
-    """Return one row per pair: `verdict`, `regression_type` and the `measure` that speaks loudest.
+def find_hidden(cells: pl.DataFrame, limits: DriftLimits) -> pl.DataFrame:
+    """Return per pair `is_hidden`: more of the new side's attempts have no price than before.
+
+    What these cost is in no measure of cost, and where only the new side has their models, their
+    tokens are in no measure either.
+
+    Args:
+        cells: sums of both sides, as for `weigh_pairs`.
+        limits: what counts.
+    """
+    new = pl.col("is_new")
+    shares = (
+        pl.col("unpriced_attempts").filter(side).sum() / pl.col("attempts").filter(side).sum()
+        for side in (new, ~new)
+    )
+    grown = next(shares) - next(shares)
+    return cells.group_by("pair").agg(is_hidden=grown > limits.max_unpriced_growth)
+
+
+def judge_pairs(
+    tested: pl.DataFrame, hidden: pl.DataFrame, pairs: pl.Series, limits: DriftLimits
+) -> pl.DataFrame:
+    """Return one row per pair: `verdict`, `regression_type`, the loudest `measure`, `is_hidden`.
 
     Args:
         tested: what `weigh_pairs` returned.
+        hidden: what `find_hidden` returned; such a pair regressed, or nobody can tell.
         pairs: all pairs, those without any tested measure too.
         limits: what counts.
     """
@@ -131,12 +153,12 @@ def judge_pairs(tested: pl.DataFrame, pairs: pl.Series, limits: DriftLimits) -> 
         "measure", index="pair", values="estimate"
     )
     known = pl.DataFrame({"pair": pairs})
-    for part in (moved, cost, mixed, same, inputs):
+    for part in (moved, cost, mixed, same, inputs, hidden):
         known = known.join(part, on="pair", how="left")
     return pl.DataFrame(
         [_judge(row) for row in known.iter_rows(named=True)],
         schema={"pair": pairs.dtype, "verdict": pl.String, "regression_type": pl.String,
-                "measure": pl.String},
+                "measure": pl.String, "is_hidden": pl.Boolean},
         orient="row",
     )  # fmt: skip
 
@@ -163,17 +185,19 @@ def _is_material(limits: DriftLimits) -> pl.Expr:
     )  # fmt: skip
 
 
-def _judge(row: Mapping[str, object]) -> tuple[object, str, str | None, str | None]:
-    pair, verdict = row["pair"], _choose(row)
+def _judge(row: Mapping[str, object]) -> tuple[object, str, str | None, str | None, bool]:
+    pair, verdict, is_hidden = row["pair"], _choose(row), bool(row["is_hidden"])
+    if is_hidden and verdict != REGRESSED:
+        verdict = NOT_ENOUGH
     if verdict == MIXED:
-        return pair, verdict, None, MIX
+        return pair, verdict, None, MIX, is_hidden
     names = row["up"] if verdict == REGRESSED else row["down"] if verdict == IMPROVED else None
     if not isinstance(names, list) or not names:
-        return pair, verdict, None, None
+        return pair, verdict, None, None, is_hidden
     named = cast("list[str]", names)
     first = next((name for name in named if name not in _MONEY), named[0])
     kind = _name_kind(named, row) if verdict == REGRESSED else None
-    return pair, verdict, kind, first
+    return pair, verdict, kind, first, is_hidden
 
 
 def _choose(row: Mapping[str, object]) -> str:

@@ -71,6 +71,22 @@ def test_calls_without_a_price_are_judged_by_their_tokens() -> None:
     assert row["priced_share"] == 0
 
 
+def test_a_version_of_which_more_has_no_price_is_not_called_the_same() -> None:
+    """Half of its calls go to a model without a price, whose tokens are in no common group."""
+    half = replace(USUAL, attempts=2_000)
+    unknown = replace(half, model="nobody-knows", unpriced=True, output_median=18_000)
+    row = judge(sides([USUAL], [half, unknown]))
+    assert (row["verdict"], row["control"]) == ("not_enough_data", None)
+    assert row["driver"].startswith("not_enough_data: more of its attempts than before have no")
+    assert row["cost_per_request_usd"] == pytest.approx(row["baseline_cost_per_request_usd"])
+    # As many as before without a price are no news.
+    assert judge(sides([half, unknown], [half, unknown]))["verdict"] == "same"
+    # What is seen to be worse is worse.
+    longer = replace(LONG, attempts=3_900)
+    few = replace(unknown, attempts=100)
+    assert judge(sides([USUAL], [longer, few]))["verdict"] == "regressed"
+
+
 def test_answers_of_no_tokens_are_compared_by_their_input() -> None:
     silent = replace(USUAL, output_median=1e-9)
     assert judge(sides([silent], [replace(silent, input_median=1_300)]))["verdict"] == "regressed"

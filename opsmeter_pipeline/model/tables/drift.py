@@ -52,7 +52,8 @@ PROMPT_VERSION_DRIFT = Table(
         ratio("mix_change", "Change of the cost of a request by which tenants called alone."),
         ratio("tenant_shift", "Part of the attempts that other tenants make than before, 0 to 1."),
         ratio("model_shift", "Part of the attempts that other models answer, 0 to 1."),
-        *_pair("cost_per_request_usd", "Cost by requests, all mixes as they were, for reading"),
+        *_pair("cost_per_request_usd", "Cost of a priced attempt times attempts by "
+              "requests, all mixes as they were, for reading"),
         *_pair("input_p95_tokens", "95th percentile of input tokens; null outside of the steps"),
         *_pair("output_p95_tokens", "95th percentile of output tokens, likewise"),
         *_pair("latency_p95_ms", "95th percentile of latency, within 1 %"),
