@@ -59,7 +59,8 @@ class Decision:
 def decide(look: Look, current: Sequence[Incident], *, rules: Rules, now: datetime) -> Decision:
     """Return what a look changes in the incidents that are not resolved.
 
-    Deterministic: two processes with the same look decide the same, down to the ids.
+    Deterministic: two processes with the same look decide the same, down to the ids. A look that is
+    older than an incident, written down after it, does not say that it is over.
 
     Args:
         look: what is wrong now, and what could not be judged.
@@ -73,7 +74,7 @@ def decide(look: Look, current: Sequence[Incident], *, rules: Rules, now: dateti
     for key, incident in known.items():
         if key in found:
             changes.append(_hold(incident, found[key], now))
-        elif incident.rule not in look.unjudged:
+        elif incident.rule not in look.unjudged and now >= incident.opened_at:
             changes.append(_let_go(incident, rules, now))
     return _combine((_announce(one, rules, now) for one in changes), known.values())
 

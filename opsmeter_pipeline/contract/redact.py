@@ -17,8 +17,8 @@ _NUMBERS = "|".join(field.name for field in WIRE if field.kind == "count")
 _PUBLIC = {
     "provider|model|endpointTag|promptVersion": r"[A-Za-z0-9_.:/-]{0,80}",
     "status|dataMode|environment|serviceTier": r"[A-Za-z_]{0,24}|[0-9]{3}",
-    "timestamp|ingestedAt": r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{0,18}[Zz]?"
-    r"(?:[+-][0-9:]{2,6})?)?",
+    "timestamp|ingestedAt": r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9]{2}:[0-9]{2}"
+    r"(?::[0-9]{2}(?:\.[0-9]{0,9})?)?[Zz]?(?:[+-][0-9]{2}:?[0-9]{2})?)?)?",
 }
 """Fields that never name a person, with the shape their values must have to be shown. What shows
 a person all the same, such as an IP address as a version, is masked as well."""
@@ -37,9 +37,15 @@ _KEPT_OUTSIDE = re.compile(f"{_VALUES}|{_NAME}|{_LITERAL}")
 _KEPT_INSIDE = re.compile(f"{_NAME}|{_LITERAL}")
 _NESTED = re.compile(r"[{\[]")
 _FOUR_DIGITS = re.compile(r"[0-9][0-9./:-]{2,8}[0-9]")
-_HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, GROUPED, IBAN)
-"""What no public value shows; one without a letter is a phone number sooner than a version.
-None is without a run of four digits and marks."""
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_IPV6 = re.compile(rf"(?<![0-9A-Za-z:])(?:(?:{_GROUP}:){{7}}|(?:{_GROUP}:){{1,6}}:|::){_GROUP}")
+_LONG = re.compile(r"[0-9]{9}|[0-9](?:[./-]?[0-9]){11}")
+_HIDDEN = (re.compile(r'^\s*"[0-9./:-]{7,}"$'), IPV4, _IPV6, GROUPED, IBAN, _LONG)
+"""What no public value shows; one without a letter is a phone number sooner than a version, and one
+of many digits an account. None but IPv6 is without a run of four digits and marks."""
+_TIMES = ('"timestamp"', '"ingestedAt"')
+_COLONS = 3
+"""The fewest that an IPv6 address has, with the one after its field's name."""
 _OTHER = re.compile(r"[^\x00-\x7f]")
 _MASK = str.maketrans(dict.fromkeys(string.ascii_letters, "x") | dict.fromkeys(string.digits, "0"))
 
@@ -86,10 +92,16 @@ def _redact(text: str, kept: re.Pattern[str]) -> str:
 
 
 def _show(kept: str) -> str:
-    """Return a pair of name and value that may be shown, unless the value shows a person."""
-    if not kept.endswith('"') or not _FOUR_DIGITS.search(kept):
+    """Return a pair of name and value that may be shown, unless the value shows a person.
+
+    The shape of a time alone leaves no room for one.
+    """
+    is_suspect = kept.count(":") >= _COLONS or _FOUR_DIGITS.search(kept)
+    if not kept.endswith('"') or not is_suspect:
         return kept
     name, colon, value = kept.partition(":")
+    if name in _TIMES:
+        return kept
     return name + colon + _mask(value) if _shows_person(value) else kept
 
 

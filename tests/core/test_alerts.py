@@ -173,6 +173,14 @@ def test_a_rule_that_cannot_be_judged_is_no_recovery():
     assert world.only.state == "open"
 
 
+def test_a_look_from_before_the_incident_does_not_end_it():
+    world = World(Rules(cooldown=timedelta(0)))
+    assert world.tick(10, late()) == ["opened"]
+    assert world.tick(5) == []
+    assert world.only.state == "open"
+    assert world.tick(20) == ["resolved"]
+
+
 def test_first_bad_is_never_after_detection():
     world = World()
     world.tick(0, late(since=500))
