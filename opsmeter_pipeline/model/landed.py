@@ -56,6 +56,8 @@ class Slice:
         byte_end: byte after the last.
         first_line_number: number of its first line in the file, from 1.
         checksum: what the bytes summed up to when taken first; None the first time.
+        landed_since_at: no line of it landed before this instant (UTC); None if all of it landed at
+            `landed_at`, as far as anybody can tell.
     """
 
     batch_id: str
@@ -69,6 +71,7 @@ class Slice:
     byte_end: int
     first_line_number: int
     checksum: str | None = None
+    landed_since_at: datetime | None = None
 
 
 class Part(NamedTuple):

@@ -18,7 +18,7 @@ from opsmeter_pipeline.storage.lake import fetch
 from opsmeter_pipeline.tracking.source import name_sources
 
 _FILES = """
-    SELECT f.batch_id, f.file, b.visible_at,
+    SELECT f.batch_id, f.file, b.visible_at, f.landed_at, f.landed_since_at,
         greatest(f.landed_at, (SELECT min_by(looked_at, number) FROM watermarks)) AS arrived_at
     FROM {files} f JOIN ingest_batches b USING (batch_id) WHERE batch_id IN (SELECT unnest(?))
 """

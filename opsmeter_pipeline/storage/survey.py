@@ -5,7 +5,7 @@ agree on whether there is something to do. Decisions are the `landing` stage's.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from opsmeter_pipeline.landing import (
@@ -118,6 +118,29 @@ class Survey:
         looks = [one for one in (read_watermark(lake), newer) if one] if left else []
         dated = [date_waiting(left, now=self.now, before=one) for one in looks or [None]]
         return [max(times) for times in zip(*dated, strict=True)]
+
+    def date_slices(
+        self, lake: Lake, slices: Sequence[Slice], *, newer: Watermark | None = None
+    ) -> list[Slice]:
+        """Return slices with since when the lines that their logs gained may have landed.
+
+        What is taken of a file for the first time landed when it was last changed: that it grew
+        before, nobody has seen.
+        """
+        candidates = {one.landed.file: one for one, _ in self.measured}
+        grown = [
+            Left(candidates[one.file], has_lines=True, is_begun=True)
+            for one in slices
+            if one.format == "jsonl" and one.byte_start > 0
+        ]
+        dates = self.date_left(lake, grown, newer=newer)
+        since = dict(zip((one.candidate.landed.file for one in grown), dates, strict=True))
+        return [
+            replace(one, landed_since_at=at)
+            if (at := since.get(one.file)) is not None and at < one.landed_at
+            else one
+            for one in slices
+        ]
 
 
 def survey_landing(landing: Landing, lake: Lake, *, settings: Settings, now: datetime) -> Survey:

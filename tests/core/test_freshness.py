@@ -47,11 +47,17 @@ def events(*ages: timedelta, endpoint: str = "chat.reply", **other: str) -> pl.D
     return pl.DataFrame(rows, schema=_READ)
 
 
-def files(*, arrived_at: datetime = VISIBLE, visible_at: datetime | None = VISIBLE) -> pl.DataFrame:
+def files(
+    *,
+    arrived_at: datetime = VISIBLE,
+    visible_at: datetime | None = VISIBLE,
+    landed_at: datetime = VISIBLE,
+    landed_since_at: datetime | None = None,
+) -> pl.DataFrame:
     row = {"batch_id": "b", "file": "f", "source": "f.*"}
-    times = pl.DataFrame({"arrived_at": [arrived_at], "visible_at": [visible_at]},
-                         schema={"arrived_at": INSTANT, "visible_at": INSTANT})  # fmt: skip
-    return pl.concat([pl.DataFrame([row]), times], how="horizontal")
+    times = {"arrived_at": arrived_at, "visible_at": visible_at, "landed_at": landed_at,
+             "landed_since_at": landed_since_at}  # fmt: skip
+    return pl.DataFrame([row | times], schema_overrides=dict.fromkeys(times, INSTANT))
 
 
 def count(frame: pl.DataFrame, *, slo: Slo = SLO, **of_files: datetime | None) -> pl.DataFrame:
@@ -96,6 +102,20 @@ def test_a_file_that_waited_is_live_and_late_but_an_old_stamp_in_a_new_file_is_h
     rows = count(events(*ages))
     assert bins(rows) == {86_400: 1}
     assert bins(rows, "history") == {87_840: 1}
+
+
+def test_what_a_log_gained_is_spread_over_when_it_may_have_landed() -> None:
+    """120 lines in two hours, seen 8 s after the last: one in each minute, 5 of them in time."""
+    gained = {"landed_at": VISIBLE - seconds(8), "landed_since_at": VISIBLE - seconds(7208)}
+    rows = count(events(*[seconds(8)] * 120), **gained)
+    told = tell_lags(rows)
+    assert (told["good"], told["late"], told["clock"]) == (5, 115, 0)
+    assert rows["oldest_ingested_at"].min() == VISIBLE - seconds(7178)
+    assert rows["ingested_hour_at"].n_unique() == 2
+    # Who tells an ingest time is believed, and a line alone is taken to be from the middle.
+    assert bins(count(events(seconds(9)), **gained)) == {9: 1}
+    assert bins(count(events(seconds(8)), **gained)) == {3660: 1}
+    assert rows["events"].sum() == 120
 
 
 def test_a_moved_line_was_visible_when_it_was_moved_and_is_no_live_event() -> None:

@@ -19,7 +19,8 @@ from opsmeter_pipeline.orchestration.jobs import take_batches
 from opsmeter_pipeline.quality.relations import RELATIONS
 from opsmeter_pipeline.storage.freshness import Counted, write_lags
 from opsmeter_pipeline.storage.lake import create_table_sql
-from opsmeter_pipeline.storage.slo import read_freshness
+from opsmeter_pipeline.storage.slo import judge_freshness, read_freshness
+from opsmeter_pipeline.storage.survey import survey_landing
 from tests.pipeline.conftest import MakeHome
 from tests.pipeline.probes import show_probe
 from tests.pipeline.replays import held, stricter_contract
@@ -245,3 +246,40 @@ def test_counting_a_batch_reads_what_its_run_staged_and_no_history(tmp_path: Pat
             "SELECT source, lag_up_to_seconds, events FROM freshness_lags"
         ).fetchall() == [("f-*", 7, 1)]
     assert rows.height == 1
+
+
+def test_what_was_appended_while_nobody_looked_is_late_before_and_after_it_is_taken(
+    home: PipelineHome,
+) -> None:
+    lines = [payload(f"a{n}", timestamp=None) for n in range(100)]
+    home.land("app.jsonl", jsonl(*lines), landed_at=None)
+    home.take_all()
+    # Two hours pass in which nobody looks, and a line is appended each minute.
+    home.resource.lake.transact(
+        lambda con: con.execute("""
+        UPDATE watermarks SET looked_at = looked_at - INTERVAL 2 HOUR,
+            complete_through = complete_through - INTERVAL 2 HOUR
+    """)
+    )
+    lines += [payload(f"b{n}", timestamp=None) for n in range(120)]
+    home.land("app.jsonl", jsonl(*lines), landed_at=None)
+    waiting = _tally(home)
+    home.take_all()
+    taken = _tally(home)
+    assert waiting.late > 100
+    assert (taken.late, taken.good) == (115, 105)
+    (since, at) = home.rows(
+        "SELECT landed_since_at, landed_at FROM ingest_files ORDER BY byte_start"
+    )[1]
+    assert timedelta(hours=1.9) < at - since < timedelta(hours=2.1)
+    # A backfill reads the slice as it was taken, and counts the same.
+    home.run(at.date(), replay=True)
+    assert _tally(home) == taken
+
+
+def _tally(home: PipelineHome) -> Tally:
+    survey = survey_landing(
+        home.resource.landing_files(), home.resource.lake, settings=home.settings, now=utc_now()
+    )
+    (slo,) = judge_freshness(home.resource.lake, survey, settings=home.settings).slos
+    return slo.tally._replace(late=slo.tally.late + slo.waiting_late_lines)

@@ -60,6 +60,12 @@ INGEST_FILES = Table(
         count("byte_end", "Byte after the slice."),
         text("checksum", "XXH3-128 of these bytes, hexadecimal."),
         count("first_line_number", "Number of its first line in the file."),
+        instant(
+            "landed_since_at",
+            "Of what a `.jsonl` gained after it was taken: no line landed "
+            "before. Null if all landed at `landed_at`, or so it seems.",
+            nullable=True,
+        ),
         *_LEDGER_COUNTS,
     ),
 )
