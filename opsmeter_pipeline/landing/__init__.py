@@ -213,8 +213,8 @@ def date_waiting(
 ) -> list[datetime]:
     """Return since when each of these files waits (ADR 0013).
 
-    A file waits since its modification time. A plain `.jsonl` that may have grown since the look
-    before has whole lines that landed earlier; these are not older than that look's watermark.
+    A file waits since its modification time. What a plain `.jsonl` gained since it was taken may
+    have landed earlier, but not before the watermark of the look before.
 
     Args:
         left: what `find_left` found.
@@ -225,13 +225,10 @@ def date_waiting(
 
 
 def _bound(left: Left, before: Watermark | None) -> datetime:
-    """Return what the waiting lines of a file that may have grown are not older than."""
-    if left.candidate.format != "jsonl" or not left.has_lines:
+    """Return what the waiting lines of a file that has grown are not older than."""
+    if left.candidate.format != "jsonl" or not (left.has_lines and left.is_begun):
         return LAST_INSTANT
-    if before is None:
-        return _FIRST_INSTANT if left.is_begun else LAST_INSTANT
-    has_grown = left.is_begun or left.candidate.landed.modified_at > before.looked_at
-    return before.complete_through if has_grown else LAST_INSTANT
+    return before.complete_through if before else _FIRST_INSTANT
 
 
 def _slice(candidate: Candidate, end: int, *, now: datetime, batch_id: str) -> Slice:

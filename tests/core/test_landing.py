@@ -237,8 +237,8 @@ def waiting_since(
         ({"size": 90, "end": 90, "file": "a.csv"}, -60),
         ({"size": 90, "end": 90, "file": "a.csv", "modified_at": at(999)}, 0),
         ({"size": 90, "end": 90, "modified_at": at(-700)}, -700),
-        # A plain one that has changed since the look before may hold lines of any time since.
-        ({"size": 90, "end": 90}, -5000),
+        # A plain one that nobody has taken yet, too.
+        ({"size": 90, "end": 90}, -60),
         ({"size": 90, "end": 90, "before": None}, -60),
         # One that is larger than a batch holds lines of nobody knows when.
         ({"size": 500, "end": 95, "taken_to": 95, "modified_at": at(-700)}, -5000),

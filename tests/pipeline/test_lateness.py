@@ -205,7 +205,8 @@ def test_a_look_that_knew_less_does_not_hold_the_watermark_back(home: PipelineHo
     assert published is not None
     later = published.looked_at + timedelta(seconds=5)
     stuck = replace(published, looked_at=later, complete_through=NOON, waiting_files=1)
-    home.land("b.jsonl", jsonl(payload("b")), landed_at=later + timedelta(seconds=1))
+    grown = jsonl(payload("a"), payload("b"))
+    home.land("a.jsonl", grown, landed_at=later + timedelta(seconds=1))
     survey = survey_landing(
         home.resource.landing_files(),
         home.resource.lake,
