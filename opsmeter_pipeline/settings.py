@@ -31,7 +31,12 @@ from pydantic_settings import (
 )
 
 from opsmeter_pipeline.model.budget import Budget, refuse_namesakes
-from opsmeter_pipeline.model.errors import HashKeyError, OtherLandingError, SettingsError
+from opsmeter_pipeline.model.errors import (
+    HashKeyError,
+    LandingMissingError,
+    OtherLandingError,
+    SettingsError,
+)
 from opsmeter_pipeline.model.identifiers import MIN_KEY_BYTES, REFUSE, IdentifierPolicy
 from opsmeter_pipeline.model.objective import Slo
 
@@ -313,18 +318,22 @@ def claim_landing(settings: Settings) -> None:
 
     Raises:
         HashKeyError: no line could be judged, because the key for identifiers is missing.
+        LandingMissingError: the landing is no folder; the home is bound to nothing.
         OtherLandingError: the home was filled from another landing.
     """
     _ = settings.identifier_policy
+    root, known = settings.landing_root, _read_claimed(settings)
+    is_named = settings.landing is not None and "://" not in root
+    if known is None and is_named and not Path(root).is_dir():
+        raise LandingMissingError(root)
     keep_files_private()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if settings.landing is None:
-        Path(settings.landing_root).mkdir(exist_ok=True)
-    claim, known = settings.home / CLAIM, _read_claimed(settings)
+        Path(root).mkdir(exist_ok=True)
     if known is None:
-        claim.write_text(_to_claim(settings))
-    elif known != settings.landing_root:
-        raise OtherLandingError(home=settings.home, known=known, asked=settings.landing_root)
+        (settings.home / CLAIM).write_text(_to_claim(settings))
+    elif known != root:
+        raise OtherLandingError(settings.home / CLAIM, known=known, asked=root)
 
 
 def read_claim(settings: Settings) -> Settings:

@@ -26,7 +26,7 @@ from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
-from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
+from opsmeter_pipeline.settings import Settings, claim_landing, load_settings, read_claim
 from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.own_book import open_own_book
 from opsmeter_pipeline.storage.price_log import PriceLog, read_log
@@ -50,7 +50,7 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     Raises:
         OwnPricesError: the user's own prices cannot be used; nothing was taken.
     """
-    settings = load_settings(home=home, landing=landing)
+    settings = read_claim(load_settings(home=home, landing=landing))
     started_at = utc_now()
     open_own_book(settings)
     with _naming_a_full_disk(settings.home):

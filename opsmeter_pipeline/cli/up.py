@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from filelock import FileLock, Timeout
 from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err
 from opsmeter_pipeline.cli.port import require_free_port
-from opsmeter_pipeline.model.errors import DagsterEndedError, PortError
+from opsmeter_pipeline.model.errors import DagsterEndedError, PortError, UpRunningError
 from opsmeter_pipeline.orchestration.instance import open_instance
-from opsmeter_pipeline.settings import Settings, claim_landing, load_settings
+from opsmeter_pipeline.settings import Settings, claim_landing, load_settings, read_claim
 from opsmeter_pipeline.storage.data_docs import INDEX
 
 LOOPBACK = "127.0.0.1"
@@ -50,12 +51,13 @@ def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, in
 
     Raises:
         PortError: a port is taken, or given twice; nothing was started.
+        UpRunningError: another one serves this home; likewise.
         DashboardTokenError: a token is set that is too weak.
         DagsterEndedError: Dagster ended by itself. The page is started again instead.
     """
     from opsmeter_pipeline.dashboard.access import require_token
 
-    settings = load_settings(home=home, landing=landing, **ports)
+    settings = read_claim(load_settings(home=home, landing=landing, **ports))
     require_token(settings.dashboard_token, host=LOOPBACK)
     if settings.port == settings.dashboard_port:
         why = "is asked for twice, for the Dagster UI and for the page"
@@ -63,6 +65,11 @@ def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, in
     require_free_port(LOOPBACK, settings.port)
     require_free_port(LOOPBACK, settings.dashboard_port, options=_PAGE_PORT)
     claim_landing(settings)
+    with _only_one(settings):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     open_instance(settings).dispose()
     err.print(escape("\n".join(_describe(settings))), soft_wrap=True)
     # Set before the child starts: started in the background by a script, we and it would inherit
@@ -71,6 +78,22 @@ def up_command(*, home: Path | None, landing: str | None, ports: Mapping[str, in
         signal.signal(number, signal.default_int_handler)
     with _Running(settings) as running, suppress(KeyboardInterrupt):
         raise DagsterEndedError(running.wait())
+    # Who was told to stop is not missed: without a daemon on purpose nobody is to be alerted.
+    with open_instance(settings) as instance:
+        instance.wipe_daemon_heartbeats()
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Generator[None]:
+    """Hold the home's one `up`; the operating system lets go of it when this process is over."""
+    lock = FileLock(settings.home / "up.lock", timeout=0, mode=0o600)
+    holder = settings.home / "up.pid"
+    try:
+        with lock:
+            holder.write_text(str(os.getpid()))
+            yield
+    except Timeout:
+        raise UpRunningError(settings.home, holder.read_text()) from None
 
 
 class _Running:

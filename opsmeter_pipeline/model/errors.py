@@ -31,11 +31,12 @@ class LandingMissingError(UsageError):
 class OtherLandingError(UsageError):
     """A home was filled from another landing."""
 
-    def __init__(self, *, home: Path, known: str, asked: str) -> None:
-        """Name the home and both landings."""
+    def __init__(self, claim: Path, *, known: str, asked: str) -> None:
+        """Name the home, both landings, and the file that says to which one it belongs."""
         super().__init__(
-            f"The home {str(home)!r} belongs to the landing {known!r}; files are known by their "
-            f"path in it. Use another --home for {asked!r}."
+            f"The home {str(claim.parent)!r} belongs to the landing {known!r}; files are known by "
+            f"their path in it. Use another --home for {asked!r}, or, if it is the same landing "
+            f"in a new place, write that into {str(claim)!r}."
         )
 
 
@@ -146,6 +147,17 @@ class PortError(UsageError):
         """Name the port, what is in the way and how to choose another one."""
         super().__init__(
             f"Port {port} on {host} {why}. Stop that, or choose another port with {options}."
+        )
+
+
+class UpRunningError(UsageError):
+    """Another `opsmeter up` serves the home."""
+
+    def __init__(self, home: Path, pid: str) -> None:
+        """Name the home and the process."""
+        super().__init__(
+            f"`opsmeter up` is running on the home {str(home)!r} already, as process {pid}. Stop "
+            f"that first: two daemons on one home get in each other's way."
         )
 
 

@@ -189,11 +189,9 @@ def look_at_runs(moment: Moment) -> list[Condition]:
 
 
 def look_at_beats(moment: Moment) -> list[Condition]:
-    """Whether a daemon or sensor is silent."""
-    beats = [
-        *records.read_daemon_beats(moment.instance),
-        *records.read_sensor_beats(moment.instance),
-    ]
+    """Whether a daemon or sensor is silent; none is missed after `opsmeter up` was told to stop."""
+    daemons = records.read_daemon_beats(moment.instance)
+    beats = [*daemons, *records.read_sensor_beats(moment.instance)] if daemons else []
     return judge_beats(beats, watching_since=moment.watching_since, now=moment.now)
 
 

@@ -239,6 +239,25 @@ def test_a_home_keeps_its_landing(tmp_path):
         "run", "--landing", str(tmp_path / "one"), "--json", home=tmp_path / "home"
     )
     assert (again, json.loads(out)["lines"]) == (0, 0)
+    # Who names none means the one it has.
+    again, out, err = call_opsmeter("run", "--json", home=tmp_path / "home")
+    assert (again, json.loads(out)["lines"]) == (0, 0), err
+    # Moved, and told so.
+    (tmp_path / "one").rename(tmp_path / "moved")
+    assert (
+        "landing.txt"
+        in call_opsmeter("run", "--landing", str(tmp_path / "moved"), home=tmp_path / "home")[2]
+    )
+    (tmp_path / "home" / "landing.txt").write_text(str(tmp_path / "moved"))
+    again, out, err = call_opsmeter("run", "--json", home=tmp_path / "home")
+    assert (again, json.loads(out)["lines"]) == (0, 0), err
+
+
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_a_home_is_not_bound_to_a_landing_that_is_not_there(tmp_path, command):
+    code, _, err = call_opsmeter(command, "--landing", str(tmp_path / "typo"), home=tmp_path / "h")
+    assert (code, "is no folder" in err) == (2, True)
+    assert not (tmp_path / "h").exists()
 
 
 def test_a_home_that_is_restored_elsewhere_works_on_its_own_files(home, instance, tmp_path):

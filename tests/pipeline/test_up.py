@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 
@@ -15,7 +16,10 @@ import dagster as dg
 import pytest
 
 from opsmeter_pipeline.cli.up import up_command
+from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import PortError
+from opsmeter_pipeline.orchestration.alerting import EVALUATORS, Moment
+from opsmeter_pipeline.orchestration.instance import open_instance
 from tests.pipeline.search import contents, spellings
 from tests.pipeline.support import (
     DAY,
@@ -62,13 +66,17 @@ class Running:
             return json.load(answer)["data"]
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Iterator[Running]:
-    home = PipelineHome(tmp_path_factory.mktemp("home"), instance)
+def _free_ports() -> tuple[int, int]:
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
-        port, page_port = one.getsockname()[1], other.getsockname()[1]
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Iterator[Running]:
+    home = PipelineHome(tmp_path_factory.mktemp("home"), instance)
+    port, page_port = _free_ports()
     index = home.settings.data_docs / "index.html"
     index.parent.mkdir(parents=True)
     index.touch()
@@ -121,7 +129,7 @@ def test_a_page_that_ends_is_started_again(up: Running) -> None:
 
 def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running) -> None:
     _wait_for(lambda: _statuses(up) == ["SUCCESS"], seconds=60)
-    before = _without_incidents(up.home)
+    before = _of_the_ingest(up.home)
     selector = {
         "repositorySelector": {
             "repositoryLocationName": "opsmeter_pipeline",
@@ -135,12 +143,15 @@ def test_a_backfill_from_the_ui_replays_the_day_and_changes_nothing(up: Running)
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     _wait_for(lambda: _statuses(up) == ["SUCCESS", "SUCCESS"], seconds=120)
     assert up.home.value("SELECT count(replayed_at) FROM ingest_batches") == 1
-    assert _without_incidents(up.home) == before
+    assert _of_the_ingest(up.home) == before
 
 
-def _without_incidents(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
-    """Return the tables but for those that ticks of the alerts write meanwhile."""
-    ticked = ("incidents", "incident_events", "alerts")
+def _of_the_ingest(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
+    """Return the tables but for those that alerts and the other jobs may write meanwhile."""
+    ticked = (
+        *("incidents", "incident_events", "alerts", "probes", "budget_status", "budget_changes"),
+        *("prompt_version_drift", "prompt_version_findings", "spikes", "double_instrumentation"),
+    )
     return {name: rows for name, rows in without_clocks(home).items() if name not in ticked}
 
 
@@ -174,6 +185,15 @@ def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_a_second_one_on_the_same_home_is_refused_and_the_first_named(up: Running) -> None:
+    port, page_port = _free_ports()
+    code, out, err = run_opsmeter(
+        "up", "--port", str(port), "--dashboard-port", str(page_port), home=up.home.folder
+    )
+    assert (code, out) == (2, "")
+    assert f"already, as process {up.process.pid}." in err
+
+
 def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> None:
     """Runs last: the others need the processes. They have made two runs, which print nothing."""
     up.process.send_signal(signal.SIGTERM)
@@ -191,6 +211,10 @@ def test_sigterm_stops_everything_and_the_terminal_stayed_quiet(up: Running) -> 
     for port in (up.port, up.page_port):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+    with open_instance(up.home.settings) as instance:
+        assert instance.get_daemon_heartbeats() == {}
+        later = Moment(up.home.resource, instance, utc_now() + timedelta(hours=1), by="check")
+        assert EVALUATORS["not_ticking"](later) == []
     assert processes_of(up.home.folder) == []
 
 
