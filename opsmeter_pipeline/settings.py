@@ -305,6 +305,8 @@ def load_settings(**options: object) -> Settings:
         resolved["landing"] = str(Path(settings.landing).expanduser().resolve())
     if settings.prices is not None:
         resolved["prices"] = settings.prices.expanduser().resolve()
+    if Path(str(resolved["home"])).is_file():
+        raise SettingsError(_SOURCES, [f"home: {resolved['home']} is a file; name a folder"])
     return settings.model_copy(update=resolved)
 
 
@@ -327,7 +329,11 @@ def claim_landing(settings: Settings) -> None:
     if known is None and is_named and not Path(root).is_dir():
         raise LandingMissingError(root)
     keep_files_private()
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        why = f"home: {settings.home} cannot be made ({exc.strerror}); name another folder"
+        raise SettingsError(_SOURCES, [why]) from exc
     if settings.landing is None:
         Path(root).mkdir(exist_ok=True)
     if known is None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from opsmeter_pipeline.cli.app import err, out, print_json, print_table
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.errors import NoSinkError
+from opsmeter_pipeline.model.errors import NoSinkError, WarehouseMissingError
 from opsmeter_pipeline.settings import keep_files_private, load_settings, read_claim
 from opsmeter_pipeline.storage.sinks import Letter, build_sinks, send
 
@@ -22,6 +22,7 @@ def check_command(*, home: Path | None, landing: str | None, as_json: bool) -> N
 
     Raises:
         LandingMissingError: there is no landing.
+        WarehouseMissingError: there is no home; it is not made by looking at it.
     """
     from opsmeter_pipeline.orchestration.alerting import Moment, describe_tick, tick
     from opsmeter_pipeline.orchestration.instance import open_instance
@@ -29,6 +30,8 @@ def check_command(*, home: Path | None, landing: str | None, as_json: bool) -> N
 
     keep_files_private()
     settings = read_claim(load_settings(home=home, landing=landing))
+    if not settings.home.is_dir():
+        raise WarehouseMissingError(settings.home)
     resource = HomeResource(home=str(settings.home), landing=settings.landing_root)
     with open_instance(settings) as instance:
         done = tick(Moment(resource, instance, utc_now(), by="check"))

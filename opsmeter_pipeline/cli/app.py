@@ -61,6 +61,10 @@ def main() -> None:
     call()
 
 
+_BROKEN_FILES = ("database is locked", "file is not a database", "disk image is malformed")
+"""What SQLite says, through whatever library, of a file that is held too long or is none of its."""
+
+
 def call() -> None:
     """Run the command line, turning our own errors into a message and an exit code."""
     keep_files_private()
@@ -75,6 +79,14 @@ def call() -> None:
     except OpsmeterError as exc:
         _take_back_output(own)
         err.print(f"[red]failed:[/red] {escape(str(exc))}", soft_wrap=True)
+        sys.exit(1)
+    except Exception as exc:
+        broken = next((one for one in _BROKEN_FILES if one in str(exc)), None)
+        if broken is None:
+            raise
+        _take_back_output(own)
+        text = f"a file of the home cannot be used: {broken}. Ask `opsmeter doctor` which, and why."
+        err.print(f"[red]failed:[/red] {text}", soft_wrap=True)
         sys.exit(1)
     finally:
         for number in own:

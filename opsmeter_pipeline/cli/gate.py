@@ -65,7 +65,12 @@ def gate_command(asked: Asked, *, home: Path | None, landing: str | None, as_jso
     slo = _read_slo(asked, settings.slo)
     settings = settings.model_copy(update={"slo": slo})
     question = Question(settings, asked.environment, window, now, about_prompts=asked.about_prompts)
-    reasons = waive(ask_gate(question), asked.waived)
+    found = ask_gate(question)
+    told = {name for one in found for name in (one.name, one.name.split()[0])}
+    for name in asked.waived:
+        if " " in name and name not in told:
+            raise GateReasonError(name, sorted({one.name for one in found}))
+    reasons = waive(found, asked.waived)
     if asked.junit is not None:
         _save(asked.junit, write_junit(reasons, environment=asked.environment, now=now))
     if as_json:

@@ -1,6 +1,7 @@
 """`opsmeter prices show`: what is charged for a model, by which row, since when, and why."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,7 +110,9 @@ def _instant(option: str, text: str | None) -> datetime | None:
     """Return a time as typed, or the first instant of a UTC day."""
     if text is None:
         return None
-    found = parse_rfc3339(f"{text}T00:00:00Z" if len(text) == _DAY_LENGTH else text)
+    found = None
+    with suppress(ValueError):  # a month 13 has the shape of a time
+        found = parse_rfc3339(f"{text}T00:00:00Z" if len(text) == _DAY_LENGTH else text)
     if found is None:
         what, remedy = f"{option} {text!r} is no time.", "Write 2026-01-31T12:00:00Z or a date."
         raise PriceQuestionError(what, remedy)

@@ -102,7 +102,12 @@ def check_command(file: Path | None, *, home: Path | None, as_json: bool) -> Non
     Raises:
         OwnPricesError: it cannot be used.
     """
-    file = file or load_settings(home=home).prices_file
+    settings = load_settings(home=home)
+    if file is None and settings.prices is None and not settings.prices_file.exists():
+        text = f"There is no {settings.prices_file}: the package's prices alone count."
+        print_json({"file": None}) if as_json else out.print(escape(text), soft_wrap=True)
+        return
+    file = file or settings.prices_file
     own, book, now = read_own_book(file, is_required=True), PriceBook(), utc_now()
     unknown = find_unknown_aliases(book, own, now=now)
     if unknown:

@@ -15,6 +15,7 @@ from opsmeter_pipeline.cli.ingest import run_job, warn_waiting
 from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.errors import WarehouseMissingError
 from opsmeter_pipeline.model.price_errors import (
+    RepriceRangeError,
     RepriceReasonError,
     UnknownNameError,
 )
@@ -98,9 +99,12 @@ def _choose(lake: Lake, asked: Asked) -> Choice:
         names = known[column].unique().sort().to_list()
         if name is not None and name not in names:
             raise UnknownNameError(column, name, get_close_matches(name, names, n=_NEAR))
+    first, last = (None if one is None else read_day(one) for one in (asked.first, asked.last))
+    if first and last and last < first:
+        raise RepriceRangeError(first, last)
     return Choice(
-        first=None if asked.first is None else read_day(asked.first),
-        last=None if asked.last is None else read_day(asked.last),
+        first=first,
+        last=last,
         provider=asked.provider,
         model=asked.model,
         priced_too=asked.priced_too,

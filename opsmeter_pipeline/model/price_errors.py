@@ -4,6 +4,7 @@ Add a class here for the user's own prices, `opsmeter prices` and `opsmeter repr
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 from opsmeter_pipeline.model.errors import OpsmeterError, UsageError
 
@@ -35,6 +36,14 @@ class PriceQuestionError(UsageError):
     def __init__(self, what: str, remedy: str) -> None:
         """Say what cannot be asked and how to ask."""
         super().__init__(f"{what} {remedy}")
+
+
+class RepriceRangeError(UsageError):
+    """A reprice was asked for of days that end before they begin."""
+
+    def __init__(self, first: date, last: date) -> None:
+        """Name the days."""
+        super().__init__(f"--to {last} is before --from {first}; both days are included.")
 
 
 class RepriceReasonError(UsageError):

@@ -29,7 +29,7 @@ from tests.pipeline.support import (
     snapshot,
 )
 
-KILLS = int(os.environ.get("FAULT_KILLS", "4"))
+KILLS = int(os.environ.get("FAULT_KILLS", "2"))
 KILLS_A_HOME = min(KILLS, 8)
 
 

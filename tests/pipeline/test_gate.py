@@ -149,6 +149,7 @@ def test_what_cannot_be_read_or_used_is_said_and_never_a_traceback(
         ({"window": "yesterday"}, "Write it as 30s, 5m, 24h, 7d or 2w"),
         ({"window": "99w"}, "longer than a year"),
         ({"waived": ["ledgers"]}, "The gate has no reason 'ledgers'"),
+        ({"waived": ["freshness prod/nothing"]}, "has no reason 'freshness prod/nothing'"),
         ({"junit": str(tmp_path / "no" / "x.xml")}, "cannot be written"),
     ):
         asked = replace(Asked("prod", None, "24h", [], None), **change)

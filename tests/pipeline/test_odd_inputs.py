@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -281,9 +282,30 @@ def test_a_home_that_is_restored_elsewhere_works_on_its_own_files(home, instance
     [
         (["run", "--landing", "nonsense://bucket/x"], "cannot be opened"),
         (["query", "--json", "--csv", "SELECT 1"], "not for both"),
+        (["prices", "show", "gpt-4o", "--at", "2026-13-01"], "--at '2026-13-01' is no time"),
+        (["alerts", "check"], "There is no warehouse"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(tmp_path, arguments, saying):
     code, out, err = call_opsmeter(*arguments, home=tmp_path / "home")
     assert (code, out) == (2, "")
     assert saying in " ".join(err.split())
+
+
+@pytest.mark.parametrize("command", [["query", "FROM overview"], ["status"], ["run"]])
+def test_a_file_that_is_no_database_is_no_traceback(home, command):
+    claim_landing(home.settings)
+    (home.settings.warehouse / "catalogue.sqlite").write_bytes(b"not a database, " * 999)
+    code, _, err = call_opsmeter(*command, home=home.folder)
+    assert code == 1
+    assert "opsmeter doctor" in err
+    assert "Traceback" not in err
+
+
+def test_a_home_that_is_a_file_or_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for home, saying in ((tmp_path / "file", "is a file"), (Path("/proc/x"), "cannot be made")):
+        code, out, err = call_opsmeter("run", OPSMETER_HOME=str(home))
+        assert (code, out) == (2, "")
+        assert saying in err
+        assert str(home) in err

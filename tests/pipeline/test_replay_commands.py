@@ -23,7 +23,7 @@ from tests.pipeline.support import (
     snapshot,
 )
 
-KILLS = 20 if "FAULT_KILLS" in os.environ else 2
+KILLS = 20 if "FAULT_KILLS" in os.environ else 1
 _PLACES = ("batch_id", "taken_at", "run_id", "visible_at", "replayed_at")
 _TABLES = ("events", "quarantine", "ingest_files", "attribution_hourly", "overview")
 

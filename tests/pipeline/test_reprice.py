@@ -18,6 +18,7 @@ from opsmeter_pipeline.model.errors import (
 )
 from opsmeter_pipeline.model.price_errors import (
     RepriceOvertakenError,
+    RepriceRangeError,
     RepriceReasonError,
     RepriceSumsError,
     UnknownNameError,
@@ -276,6 +277,7 @@ def test_a_reprice_that_is_overtaken_always_gives_up(
         ({"provider": "zzz"}, UnknownNameError, "List them"),
         ({"priced_too": True}, RepriceReasonError, "--reason"),
         ({"first": "yesterday"}, BadDayError, "2026-11-23"),
+        ({"first": "2026-11-23", "last": "2026-11-01"}, RepriceRangeError, "--to 2026-11-01 is be"),
     ],
 )
 def test_what_cannot_be_asked_says_how_to_ask(
