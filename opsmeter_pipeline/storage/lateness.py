@@ -19,6 +19,12 @@ from opsmeter_pipeline.storage.lake import Lake, fetch, quote, sql_type
 _FIELDS = ", ".join(Watermark.__annotations__)
 _NEWEST = f"SELECT {_FIELDS} FROM watermarks ORDER BY number DESC LIMIT 1"
 _CHANGES = [name for name in DAY_CHANGES.schema if name.startswith("change_")]
+_BOUNDS = {
+    "unpriced_low_usd": "DECIMAL(38,18)",
+    "unpriced_high_usd": "DECIMAL(38,18)",
+    "unbounded_attempts": "BIGINT",
+}
+"""What the unpriced part may cost: not logged, but what has changed when it does: budgets ask."""
 
 
 def read_watermark(lake: Lake) -> Watermark | None:
@@ -59,11 +65,15 @@ def record_look(
 
 
 def sum_days(con: duckdb.DuckDBPyConnection, batch_ids: Sequence[str]) -> pl.DataFrame:
-    """Return what batches hold of each UTC day now: the sums `day_changes` logs changes of."""
-    if not batch_ids:
-        return DAY_CHANGES.empty().select("batch_id", "day", *_CHANGES)
-    listed = ", ".join(map(quote, batch_ids))
-    sums = ", ".join(f"{_sum(name)} AS {name}" for name in _CHANGES)
+    """Return what batches hold of each UTC day now: the sums `day_changes` logs changes of.
+
+    Beside them, what the unpriced part may cost.
+    """
+    listed = ", ".join(map(quote, batch_ids)) or "NULL"
+    sums = ", ".join([
+        *(f"{_sum(name)} AS {name}" for name in _CHANGES),
+        *(f"coalesce(sum({name}), 0)::{kind} AS {name}" for name, kind in _BOUNDS.items()),
+    ])  # fmt: skip
     sql = f"""
         SELECT batch_id, (hour_at AT TIME ZONE 'UTC')::DATE AS day, {sums}
         FROM attribution_hourly WHERE batch_id IN ({listed}) GROUP BY ALL
@@ -92,9 +102,10 @@ def record_changes(
         run_id: the run that publishes.
         now: the present (UTC); a look whose clock was ahead of it is not believed.
     """
-    negated = before.with_columns(-pl.col(name) for name in _CHANGES)
-    sums = pl.concat([after, negated]).group_by("batch_id", "day").agg(pl.col(_CHANGES).sum())
-    changed = sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in _CHANGES))
+    compared = [*_CHANGES, *_BOUNDS]
+    negated = before.with_columns(-pl.col(name) for name in compared)
+    sums = pl.concat([after, negated]).group_by("batch_id", "day").agg(pl.col(compared).sum())
+    changed = sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in compared))
     if changed.is_empty():
         return 0
     kind = pl.col("batch_id").replace_strict(kinds, return_dtype=pl.String)

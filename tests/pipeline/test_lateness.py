@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from opsmeter_pipeline.landing import Candidate
@@ -14,7 +15,12 @@ from opsmeter_pipeline.model.clock import utc_now
 from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.sensors import landing_sensor
 from opsmeter_pipeline.storage.landing import Landing
-from opsmeter_pipeline.storage.lateness import note_look, read_watermark
+from opsmeter_pipeline.storage.lateness import (
+    note_look,
+    read_watermark,
+    record_changes,
+    sum_days,
+)
 from opsmeter_pipeline.storage.plan import plan_run
 from opsmeter_pipeline.storage.slo import judge_freshness
 from opsmeter_pipeline.storage.survey import survey_landing
@@ -215,3 +221,25 @@ def test_a_look_that_knew_less_does_not_hold_the_watermark_back(home: PipelineHo
     )
     seen = survey.watermark(home.resource.lake, home.settings, newer=stuck)
     assert (seen.complete_through, seen.waiting_files) == (published.complete_through, 1)
+
+
+def test_a_day_is_logged_when_only_what_its_unpriced_part_may_cost_moves(
+    home: PipelineHome,
+) -> None:
+    home.land("a.jsonl", jsonl(payload("a", provider="acme", model="nobody-knows")))
+    home.take_all()
+    (batch_id,) = home.rows("SELECT batch_id FROM ingest_batches")[0]
+    lake = home.resource.lake
+
+    def reprice(con: duckdb.DuckDBPyConnection) -> None:
+        before = sum_days(con, [batch_id])
+        con.execute("UPDATE attribution_hourly SET unpriced_high_usd = unpriced_high_usd + 1")
+        after = sum_days(con, [batch_id])
+        again = {"kinds": {batch_id: "reprice"}, "run_id": "r", "now": utc_now()}
+        assert record_changes(con, before, after, **again) == 1
+        assert record_changes(con, after, after, **again) == 0
+
+    lake.transact(reprice)
+    assert home.rows("SELECT day, kind, change_cost_usd FROM day_changes ORDER BY number")[1:] == [
+        (DAY, "reprice", Decimal(0))
+    ]
