@@ -8,13 +8,17 @@ import polars as pl
 from opsmeter_pipeline.drift.chart import draw_changes
 from opsmeter_pipeline.drift.verdicts import VERDICTS
 from opsmeter_pipeline.model.clock import utc_now
-from opsmeter_pipeline.model.tables import PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS
+from opsmeter_pipeline.model.tables import (
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
+    VERDICT_CHANGES,
+)
 from opsmeter_pipeline.orchestration.jobs import PUBLISH_POOL
 from opsmeter_pipeline.orchestration.metadata import Figure, preview, rows_metadata, table_spec
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.drift import Drift, look_for_drift, replace_drift
 
-_READS = ("attribution_hourly", "token_moments_hourly", "latency_hourly")
+_READS = ("attribution_hourly", "token_moments_hourly", "latency_hourly", "day_changes")
 _SHOWN = ("environment", "endpoint_tag", "prompt_version", "verdict", "driver", "monthly_usd")
 
 
@@ -22,7 +26,7 @@ _SHOWN = ("environment", "endpoint_tag", "prompt_version", "verdict", "driver", 
     name="compared_versions",
     specs=[
         table_spec(table, group="drift", deps=_READS)
-        for table in (PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS)
+        for table in (PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS, VERDICT_CHANGES)
     ],
     pool=PUBLISH_POOL,
 )
@@ -32,8 +36,10 @@ def compared_versions(context: dg.AssetExecutionContext, home: HomeResource):  #
     found = look_for_drift(home.lake, now=utc_now())
     replace_drift(home.lake, found, staging)
     staging.delete()
+    changes = home.lake.read("FROM verdict_changes WHERE changed_at = ?", [found.computed_at])
     yield _report(PROMPT_VERSION_DRIFT.name, found.rows, _describe(found))
     yield _report(PROMPT_VERSION_FINDINGS.name, found.findings, {"found": preview(found.findings)})
+    yield _report(VERDICT_CHANGES.name, changes, {"changes": preview(changes)})
 
 
 def _report(

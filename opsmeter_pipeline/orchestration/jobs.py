@@ -18,6 +18,7 @@ from opsmeter_pipeline.model.tables import (
     RESTATEMENTS,
     SPIKES,
     TRACKING_HOURLY,
+    VERDICT_CHANGES,
 )
 from opsmeter_pipeline.quality import describe_checks, name_check
 from opsmeter_pipeline.views import PROBES_DAILY
@@ -130,7 +131,9 @@ _QUALITY_CHECKS = dg.AssetSelection.checks(
 
 _DRIVERS = dg.AssetSelection.assets(COST_DRIVERS.name)
 _DOUBLES = dg.AssetSelection.assets(DOUBLE_INSTRUMENTATION.name)
-_DRIFT = dg.AssetSelection.assets(PROMPT_VERSION_DRIFT.name, PROMPT_VERSION_FINDINGS.name)
+_DRIFT = dg.AssetSelection.assets(
+    PROMPT_VERSION_DRIFT.name, PROMPT_VERSION_FINDINGS.name, VERDICT_CHANGES.name
+)
 _SPIKES = dg.AssetSelection.assets(SPIKES.name)
 _DIGEST = dg.AssetSelection.assets(WEEKLY_DIGEST)
 _RESTATEMENTS = dg.AssetSelection.assets(RESTATEMENTS.name)

@@ -54,6 +54,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "budget_changes": ("number", "budget", "period_name", "batch_id"),
         "prompt_version_drift": ("environment", "endpoint_tag", "prompt_version"),
         "prompt_version_findings": ("environment", "endpoint_tag", "finding"),
+        "verdict_changes": ("changed_at", "environment", "endpoint_tag", "prompt_version"),
         "spikes": ("window_start_at", "rule_window", "dimension"),
         "first_served": ("batch_id",),
         "probes": ("probe_id",),

@@ -20,6 +20,7 @@ from opsmeter_pipeline.model.tables import (
     PROMPT_VERSION_DRIFT,
     PROMPT_VERSION_FINDINGS,
     TOKEN_MOMENTS_HOURLY,
+    VERDICT_CHANGES,
 )
 from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake, fetch, sql_type
@@ -107,11 +108,45 @@ _LATENCIES = f"""
 """
 
 
+_CHANGED = f"""
+    INSERT INTO verdict_changes ({", ".join(VERDICT_CHANGES.schema)})
+    WITH changed AS (
+        SELECT n.computed_at AS changed_at, n.environment, n.endpoint_tag, n.prompt_version,
+            n.compared_with, n.baseline_version, f.verdict AS former_verdict, n.verdict,
+            f.computed_at AS former_at, f.cost_change AS former_cost_change, n.cost_change,
+            f.monthly_usd AS former_monthly_usd, n.monthly_usd,
+            least(n.since_at, coalesce(n.baseline_since_at, n.since_at)) AS from_at
+        FROM read_parquet($1) n JOIN prompt_version_drift f
+            USING (environment, endpoint_tag, prompt_version, compared_with)
+        WHERE n.baseline_version IS NOT DISTINCT FROM f.baseline_version
+            AND n.verdict <> f.verdict
+    ), late AS (
+        SELECT c.environment, c.endpoint_tag, c.prompt_version, c.compared_with,
+            count(DISTINCT a.batch_id) AS late_batches,
+            string_agg(DISTINCT a.batch_id, ', ' ORDER BY a.batch_id) AS late_batch_ids
+        FROM changed c JOIN attribution_hourly a ON a.environment = c.environment
+            AND a.endpoint_tag = c.endpoint_tag AND a.data_mode = 'real'
+            AND a.prompt_version IN (c.prompt_version, c.baseline_version)
+            AND a.hour_at >= c.from_at AND a.hour_at <= c.former_at - INTERVAL 1 HOUR
+        JOIN day_changes d ON d.batch_id = a.batch_id
+            AND d.day = (a.hour_at AT TIME ZONE 'UTC')::DATE
+            AND coalesce(d.visible_at > c.former_at, true)
+        GROUP BY ALL
+    )
+    SELECT changed_at, environment, endpoint_tag, prompt_version, compared_with, baseline_version,
+        former_verdict, verdict, former_at, former_cost_change, cost_change, former_monthly_usd,
+        monthly_usd, coalesce(late_batches, 0), coalesce(late_batch_ids, '')
+    FROM changed LEFT JOIN late
+        USING (environment, endpoint_tag, prompt_version, compared_with)
+"""
+
+
 @dataclass(frozen=True)
 class Drift:
     """What one look at all prompt versions came to.
 
     Attributes:
+        computed_at: when it was taken (UTC).
         as_of: end of the newest hour with traffic; None without any.
         rows: rows of `prompt_version_drift`, the costliest regression first.
         tested: what each measure of each pair came to.
@@ -119,6 +154,7 @@ class Drift:
         findings: rows of `prompt_version_findings`.
     """
 
+    computed_at: datetime
     as_of: datetime | None
     rows: pl.DataFrame
     tested: pl.DataFrame
@@ -143,7 +179,7 @@ def look_for_drift(lake: Lake, *, now: datetime) -> Drift:
         pairs = plan_pairs(timeline, as_of=as_of or now)
         rows, tested = compare(pairs, *read_sides(con, pairs), now=now)
         findings = find_odd_versions(timeline, as_of=as_of or now, now=now)
-    return Drift(as_of, rows, tested, pairs, findings)
+    return Drift(now, as_of, rows, tested, pairs, findings)
 
 
 def _find_end(con: duckdb.DuckDBPyConnection, now: datetime) -> datetime | None:
@@ -207,7 +243,8 @@ def read_versions(
 def replace_drift(lake: Lake, found: Drift, staging: Staging) -> None:
     """Put a look's rows in the place of those of the look before, in one transaction.
 
-    A version without traffic is not compared any more, and its row goes.
+    A version without traffic is not compared any more, and its row goes. A verdict that is another
+    one is logged, with the batches that changed hours which were over at the look before.
 
     Raises:
         WarehouseBusyError: the catalogue stayed locked; nothing was written.
@@ -221,6 +258,7 @@ def replace_drift(lake: Lake, found: Drift, staging: Staging) -> None:
     }
 
     def write(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute(_CHANGED, [paths[PROMPT_VERSION_DRIFT]])
         for table, path in paths.items():
             con.execute(f"DELETE FROM {table.name}")
             columns = ", ".join(table.schema)

@@ -27,7 +27,7 @@ EMPTY_IN_DEMO = {
     "landing_findings", "moved_lines", "manifests", "price_aliases", "double_instrumentation",
     "cost_drivers", "late_events", "late_changes", "first_served", "restatements", "incidents",
     "incident_events", "alerts", "prompt_version_findings", "budget_status", "budget_changes",
-    "spikes", "probes", "probes_daily",
+    "spikes", "probes", "probes_daily", "verdict_changes",
 }  # fmt: skip
 
 

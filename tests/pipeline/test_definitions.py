@@ -44,6 +44,7 @@ STAGES = {
 LOOKED = [
     *("budget_changes", "budget_status", "double_instrumentation", "restatements", "probes_daily"),
     *("prompt_version_drift", "prompt_version_findings", "spikes", "weekly_digest"),
+    "verdict_changes",
 ]
 SERVED = ["first_served"]
 """Assets that no run makes: the page's server writes them."""
@@ -113,6 +114,7 @@ ASSET_KEYS = [
     "unpriced_models",
     "users_daily",
     "users_latency_daily",
+    "verdict_changes",
     "watermarks",
     "weekly_digest",
 ]
@@ -168,6 +170,7 @@ QUALITY_KINDS = {
     "moved_lines": "amounts columns present references",
     "prompt_version_drift": "amounts columns grain present values",
     "prompt_version_findings": "amounts columns grain present values",
+    "verdict_changes": "amounts columns grain present values",
     "token_moments_hourly": "amounts balance columns grain present references values",
     "price_aliases": "columns grain present",
     "price_versions": "amounts columns grain present values",
@@ -271,7 +274,7 @@ def test_the_jobs_hold_every_asset() -> None:
         ("drivers", {"cost_drivers"}),
         ("budget", {"budget_changes", "budget_status"}),
         ("doubles", {"double_instrumentation"}),
-        ("drift", {"prompt_version_drift", "prompt_version_findings"}),
+        ("drift", {"prompt_version_drift", "prompt_version_findings", "verdict_changes"}),
         ("reprice", {"restatements"}),
         ("probe", {"probes_daily"}),
     ):

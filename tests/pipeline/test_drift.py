@@ -173,3 +173,25 @@ def test_a_home_without_traffic_has_nothing_to_tell(make_home: MakeHome) -> None
     found = look_for_drift(home.resource.lake, now=utc_now())
     assert (found.as_of, found.rows.height, found.findings.height) == (None, 0, 0)
     assert _run(home).success
+
+
+def test_a_verdict_that_late_data_changed_is_logged_with_its_batch(make_home: MakeHome) -> None:
+    home = make_home()
+    new = _lines("v2", hour=9, factor=1.6).splitlines(keepends=True)
+    home.land("v1.jsonl", _lines("v1", hour=1, factor=1))
+    home.land("v2-a.jsonl", b"".join(new[:100]))
+    home.take_all()
+    _run(home)
+    assert home.value("SELECT count(*) FROM verdict_changes") == 0
+    home.land("v2-b.jsonl", b"".join(new[100:]))
+    home.take_all()
+    for _ in range(2):  # the second look changes nothing
+        _run(home)
+    (late,) = home.rows("SELECT batch_id FROM ingest_files WHERE file = 'v2-b.jsonl'")[0]
+    assert home.rows("""
+        SELECT prompt_version, baseline_version, former_verdict, verdict, former_at < changed_at,
+            former_cost_change, cost_change > 0.1, monthly_usd > 0, late_batches, late_batch_ids
+        FROM verdict_changes
+    """) == [
+        ("v2", "v1", "not_enough_data", "regressed", True, None, True, True, 1, late)
+    ]  # fmt: skip

@@ -151,6 +151,7 @@ def _of_the_ingest(home: PipelineHome) -> dict[str, list[tuple[str, ...]]]:
     ticked = (
         *("incidents", "incident_events", "alerts", "probes", "budget_status", "budget_changes"),
         *("prompt_version_drift", "prompt_version_findings", "spikes", "double_instrumentation"),
+        "verdict_changes",
     )
     return {name: rows for name, rows in without_clocks(home).items() if name not in ticked}
 

@@ -19,7 +19,11 @@ from opsmeter_pipeline.model.tables.cubes import (
     name_step,
 )
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
-from opsmeter_pipeline.model.tables.drift import PROMPT_VERSION_DRIFT, PROMPT_VERSION_FINDINGS
+from opsmeter_pipeline.model.tables.drift import (
+    PROMPT_VERSION_DRIFT,
+    PROMPT_VERSION_FINDINGS,
+    VERDICT_CHANGES,
+)
 from opsmeter_pipeline.model.tables.drivers import COMPARED, COST_DRIVERS, FACTORS, PREVIOUS
 from opsmeter_pipeline.model.tables.events import EVENTS, PRICED, QUARANTINE, REFUSED, TOLD
 from opsmeter_pipeline.model.tables.freshness import BATCH_TIMES, FRESHNESS_LAGS
@@ -100,6 +104,7 @@ __all__ = [
     "UNPRICED_HOURLY",
     "USERS_DAILY",
     "USERS_LATENCY_DAILY",
+    "VERDICT_CHANGES",
     "WATERMARKS",
     "name_step",
 ]
@@ -133,6 +138,7 @@ TABLES = (
     BUDGET_CHANGES,
     PROMPT_VERSION_DRIFT,
     PROMPT_VERSION_FINDINGS,
+    VERDICT_CHANGES,
     SPIKES,
     FIRST_SERVED,
     PROBES,

@@ -86,3 +86,28 @@ PROMPT_VERSION_FINDINGS = Table(
         text("detail", "What was found and what to do, in a sentence."),
     ),
 )
+
+VERDICT_CHANGES = Table(
+    "verdict_changes",
+    "One verdict on a prompt version that a look changed; a log. What late data had to do with it.",
+    (
+        instant("changed_at", "When the look was that says so now."),
+        TIER[0],
+        _ENDPOINT,
+        _VERSION,
+        text("compared_with", "replaced or past, see `prompt_version_drift`."),
+        text("baseline_version", "The version it is compared with; null if there is none.",
+             nullable=True),
+        text("former_verdict", "The verdict of the look before."),
+        text("verdict", "The verdict now."),
+        instant("former_at", "When the look before was."),
+        ratio("former_cost_change", "Its change of the cost of a request; null if not tested."),
+        ratio("cost_change", "The change now; likewise."),
+        change("former_monthly_usd", "Its dollars in 30 days; null if cost could not be compared.",
+               nullable=True),
+        change("monthly_usd", "The dollars now; likewise.", nullable=True),
+        count("late_batches", "Batches that changed hours which were over at the look before. 0: "
+              "only newer hours did it."),
+        text("late_batch_ids", "Their ids in the order of their names; empty if there are none."),
+    ),
+)  # fmt: skip
