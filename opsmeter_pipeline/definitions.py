@@ -40,9 +40,10 @@ from opsmeter_pipeline.orchestration.sensors import (
     landing_sensor,
     probing_sensor,
 )
+from opsmeter_pipeline.orchestration.staleness import choose_policy
 
 _ASSETS = dg.map_asset_specs(
-    lambda spec: spec.replace_attributes(owners=[OWNER]),
+    lambda spec: spec.replace_attributes(owners=[OWNER], freshness_policy=choose_policy(spec)),
     # Functions, and specs of what no run makes; the loader knows kinds Dagster is giving up, too.
     cast(
         "list[dg.AssetsDefinition | dg.AssetSpec]",

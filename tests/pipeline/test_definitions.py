@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -219,6 +220,24 @@ def test_each_asset_says_what_it_is_and_whose(name: str) -> None:
     assert isinstance(node.partitions_def, dg.DailyPartitionsDefinition) is (
         name not in UNPARTITIONED
     )
+
+
+def test_what_a_run_should_have_made_turns_stale_and_what_a_person_or_tick_makes_does_not() -> None:
+    windows = {
+        spec.key.to_user_string(): spec.freshness_policy and (
+            spec.freshness_policy.warn_window.to_timedelta(),
+            spec.freshness_policy.fail_window.to_timedelta(),
+        )
+        for spec in defs.resolve_all_asset_specs()
+    }  # fmt: skip
+    assert {name for name, of in windows.items() if of is None} == {
+        *SERVED, *TICKED, "restatements"
+    }  # fmt: skip
+    minutes, hour, day = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
+    assert windows["events"] == windows["overview"] == (minutes, 2 * minutes)
+    assert windows["prompt_version_drift"] == (2 * hour, 3 * hour)
+    assert windows["cost_drivers"] == (2 * day, 3 * day)
+    assert windows["weekly_digest"] == (14 * day, 21 * day)
 
 
 def test_every_stage_has_an_asset_in_its_module_of_the_same_name() -> None:
