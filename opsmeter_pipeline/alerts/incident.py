@@ -54,8 +54,8 @@ class Incident:
         what: what is wrong.
         next_step: the runbook's next step.
         run_id: the Dagster run to look at.
-        events_affected: events that were late because of it; None until the objective counts them.
-        budget_spent: share of the error budget it spent; None until the objective counts it.
+        events_affected: production events that were late while it held; None until it is over.
+        budget_spent: their part of the error budget; likewise.
     """
 
     incident_id: str

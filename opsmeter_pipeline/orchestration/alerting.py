@@ -300,7 +300,7 @@ def tick(moment: Moment, *, clock: Callable[[], datetime] = utc_now) -> Tick:
     look = look_at_all(moment)
     decision = record_look(
         lake, look, rules=rules, sinks=[one.name for one in sinks],
-        addresses=read_addresses(settings), now=moment.now,
+        addresses=read_addresses(settings), now=moment.now, slo=settings.slo,
     )  # fmt: skip
     window = find_window(rules.maintenance, moment.now)
     sent = [] if window else deliver(

@@ -17,7 +17,9 @@ from opsmeter_pipeline.alerts.incident import Message
 from opsmeter_pipeline.alerts.messages import Addresses, write_body, write_subject
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.errors import IncidentMissingError
+from opsmeter_pipeline.model.objective import Slo
 from opsmeter_pipeline.model.tables import ALERTS, INCIDENTS
+from opsmeter_pipeline.storage.affected import count_affected
 from opsmeter_pipeline.storage.lake import Lake, fetch
 
 _COLUMNS = ", ".join(one.name for one in fields(Incident))
@@ -73,10 +75,12 @@ def record_look(
     sinks: Sequence[str],
     addresses: Addresses,
     now: datetime,
+    slo: Slo | None = None,
 ) -> Decision:
     """Write down what a look changes, with the messages that are due; return it.
 
-    A look that changes nothing writes nothing, so that no publish has to start again for it.
+    A look that changes nothing writes nothing, so that no publish has to start again for it. With
+    the objective, an incident that is over is written down with the events that it made late.
 
     Raises:
         WarehouseBusyError: the catalogue stayed locked; nothing was written.
@@ -88,6 +92,7 @@ def record_look(
         lambda current: decide(look, current, rules=rules, now=now),
         sinks=sinks,
         addresses=addresses,
+        slo=slo,
     )
 
 
@@ -135,6 +140,7 @@ def _change(
     *,
     sinks: Sequence[str] = (),
     addresses: Addresses | None = None,
+    slo: Slo | None = None,
 ) -> Decision:
     made: list[Decision] = []
 
@@ -144,7 +150,8 @@ def _change(
         changed = [one.incident_id for one in decision.incidents]
         con.execute("DELETE FROM incidents WHERE incident_id IN (SELECT unnest(?))", [changed])
         for incident in decision.incidents:
-            _insert(con, INCIDENTS, asdict(incident))
+            counted = count_affected(con, incident, slo) if slo else incident
+            _insert(con, INCIDENTS, asdict(counted))
         for entry in decision.entries:
             add_entry(con, entry)
         if addresses:

@@ -70,12 +70,28 @@ def test_a_stopped_pipeline_is_told_at_once_and_called_back_when_it_has_taken_al
     code, out, _ = run_opsmeter("incident", "list", "--json", home=kept.folder)
     (incident,) = json.loads(out)["incidents"]
     assert (code, incident["state"], incident["rule"]) == (0, "resolved", "pipeline_stale")
+    assert (incident["events_affected"], incident["budget_spent"]) == (1, None)  # of one event
     code, out, _ = run_opsmeter("incident", "show", incident["incident_id"], home=kept.folder)
     assert code == 0
     assert out.startswith(f"# Incident {incident['incident_id']}: What landed at ")
     assert out.count("**alert_sent**") == 2
     code, _, err = run_opsmeter("incident", "ack", "inc_none", home=kept.folder)
     assert (code, "There is no incident 'inc_none'" in err) == (2, True)
+
+
+def test_an_incident_that_is_over_says_how_many_events_it_made_late(
+    home: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All 40 of 40 are late, and the budget allows 2: twenty budgets."""
+    monkeypatch.setenv("OPSMETER_ALERT_COOLDOWN_SECONDS", "0")
+    lines = [payload(f"l{n}", timestamp=None) for n in range(40)]
+    home.land("a.jsonl", jsonl(*lines), landed_at=utc_now() - hours(1))
+    for _ in range(2):
+        alerting.tick(Moment(home.resource, home.instance, utc_now(), by="check"))
+        home.take_all()
+    counted = "SELECT state, events_affected, budget_spent FROM incidents WHERE rule = ?"
+    assert home.rows(counted, "pipeline_stale") == [("resolved", 40, 20.0)]
+    assert {spent for _, _, spent in home.rows(counted, "quarantine_jump")} <= {None}
 
 
 def test_how_often_the_sensor_looks_is_a_setting_that_is_read_when_dagster_loads_it(

@@ -40,10 +40,11 @@ INCIDENTS = Table(
         text("run_id", "Dagster run to look at; null if no run is to blame.", nullable=True),
         count(
             "events_affected",
-            "Events that were late because of it; null until the objective counts them.",
+            "Live production events that were late while it held; null until it is over, "
+            "or if it is not about freshness.",
             nullable=True,
         ),
-        ratio("budget_spent", "Share of the error budget it spent; null until that is counted."),
+        ratio("budget_spent", "Their part of production's error budget; likewise."),
     ),
 )  # fmt: skip
 INCIDENT_EVENTS = Table(
