@@ -109,7 +109,10 @@ def test_a_file_of_last_week_that_lands_now_is_no_spike_and_told_apart(
     home.land("again.jsonl", (home.landing / "burst.jsonl").read_bytes(), landed_at=None)
     home.take_all()
     told = _ask(home, capsys)
-    assert [one["what"] for one in told["spikes"]] == [one["what"] for one in before]
+    # A whole day may be usual now that its weekday's past holds more; no hour is, and none is new.
+    now, then = ({one["what"] for one in spikes} for spikes in (told["spikes"], before))
+    assert now <= then
+    assert {what for what in then if "Z:" in what} <= now
     (late,) = told["late_additions"]
     assert (late["day"], late["requests"]) == (f"{OLD_AT:%Y-%m-%d}", 2_000)
 
