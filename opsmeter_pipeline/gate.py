@@ -46,6 +46,11 @@ class Reason:
     is_waived: bool = False
 
     @property
+    def names(self) -> set[str]:
+        """What it may be waived by: its name, or the first word of it."""
+        return {self.name, self.name.split()[0]}
+
+    @property
     def passes(self) -> bool:
         """Whether it keeps no release back."""
         return self.state is ReasonState.OPEN or self.is_waived
@@ -330,8 +335,7 @@ def judge_unread(name: str, why: str) -> Reason:
 def waive(reasons: Iterable[Reason], names: Iterable[str]) -> list[Reason]:
     """Return the reasons, of which those of these names (or first words) do not count."""
     given = {*names}
-    return [replace(one, is_waived=bool({one.name, one.name.split()[0]} & given))
-            for one in reasons]  # fmt: skip
+    return [replace(one, is_waived=bool(one.names & given)) for one in reasons]
 
 
 def is_open(reasons: Sequence[Reason]) -> bool:

@@ -66,7 +66,7 @@ def gate_command(asked: Asked, *, home: Path | None, landing: str | None, as_jso
     settings = settings.model_copy(update={"slo": slo})
     question = Question(settings, asked.environment, window, now, about_prompts=asked.about_prompts)
     found = ask_gate(question)
-    told = {name for one in found for name in (one.name, one.name.split()[0])}
+    told = {name for one in found for name in one.names}
     for name in asked.waived:
         if " " in name and name not in told:
             raise GateReasonError(name, sorted({one.name for one in found}))

@@ -204,12 +204,18 @@ class Contract:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Ask `rules` in this order."""
-        self._kept = [rule.holds.fill_null(value=False) for rule in rules]
-        self._rules = rules
+        kept = [rule.holds.fill_null(value=False) for rule in rules]
+        self._keeps_all = pl.all_horizontal(kept)
+        self._first = pl.coalesce(
+            pl.when(~one).then(pl.lit(rule.name)) for rule, one in zip(rules, kept, strict=True)
+        )
+        self._detail = pl.coalesce(
+            pl.when(pl.col("rule") == rule.name).then(rule.detail) for rule in rules
+        )
         self._schema = pa.DataFrameSchema(
             {field.column: pa.Column(_dtype(field), nullable=True) for field in WIRE},
             # All rules as one check: fifteen cost Pandera three times what they cost Polars.
-            checks=pa.Check(self._keeps_all, name="rules"),
+            checks=pa.Check(self._check, name="rules"),
         )
 
     def find_broken(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -222,15 +228,8 @@ class Contract:
             TypeError: the frame does not have the contract's columns and types.
         """
         broken = self._find_rows(rows)
-        first = pl.coalesce(
-            pl.when(~kept).then(pl.lit(rule.name))
-            for rule, kept in zip(self._rules, self._kept, strict=True)
-        )
-        detail = pl.coalesce(
-            pl.when(pl.col("rule") == rule.name).then(rule.detail) for rule in self._rules
-        )
-        named = rows[broken].select(first.alias("rule"), pl.all())
-        return named.select(broken, "rule", detail.alias("detail"))
+        named = rows[broken].select(self._first.alias("rule"), pl.all())
+        return named.select(broken, "rule", self._detail.alias("detail"))
 
     def _find_rows(self, rows: pl.DataFrame) -> pl.Series:
         """Return the positions of the rows that break a rule, as Pandera tells them."""
@@ -245,8 +244,8 @@ class Contract:
             raise TypeError(msg)
         return failures["index"].cast(pl.UInt32).sort().alias("row")
 
-    def _keeps_all(self, data: pa.PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(pl.all_horizontal(self._kept))
+    def _check(self, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(self._keeps_all)
 
 
 def _dtype(field: WireField) -> pl.DataType | type[pl.DataType]:

@@ -114,13 +114,12 @@ def find_hidden(cells: pl.DataFrame, limits: DriftLimits) -> pl.DataFrame:
         cells: sums of both sides, as for `weigh_pairs`.
         limits: what counts.
     """
-    new = pl.col("is_new")
-    shares = (
-        pl.col("unpriced_attempts").filter(side).sum() / pl.col("attempts").filter(side).sum()
-        for side in (new, ~new)
+    unpriced, attempts = pl.col("unpriced_attempts"), pl.col("attempts")
+    new, old = (
+        unpriced.filter(is_new=side).sum() / attempts.filter(is_new=side).sum()
+        for side in (True, False)
     )
-    grown = next(shares) - next(shares)
-    return cells.group_by("pair").agg(is_hidden=grown > limits.max_unpriced_growth)
+    return cells.group_by("pair").agg(is_hidden=new - old > limits.max_unpriced_growth)
 
 
 def judge_pairs(
@@ -158,9 +157,9 @@ def judge_pairs(
     return pl.DataFrame(
         [_judge(row) for row in known.iter_rows(named=True)],
         schema={"pair": pairs.dtype, "verdict": pl.String, "regression_type": pl.String,
-                "measure": pl.String, "is_hidden": pl.Boolean},
+                "measure": pl.String},
         orient="row",
-    )  # fmt: skip
+    ).join(hidden, on="pair", how="left", maintain_order="left")  # fmt: skip
 
 
 def _is_enough(limits: DriftLimits) -> pl.Expr:
@@ -185,19 +184,19 @@ def _is_material(limits: DriftLimits) -> pl.Expr:
     )  # fmt: skip
 
 
-def _judge(row: Mapping[str, object]) -> tuple[object, str, str | None, str | None, bool]:
-    pair, verdict, is_hidden = row["pair"], _choose(row), bool(row["is_hidden"])
-    if is_hidden and verdict != REGRESSED:
+def _judge(row: Mapping[str, object]) -> tuple[object, str, str | None, str | None]:
+    pair, verdict = row["pair"], _choose(row)
+    if row["is_hidden"] and verdict != REGRESSED:
         verdict = NOT_ENOUGH
     if verdict == MIXED:
-        return pair, verdict, None, MIX, is_hidden
+        return pair, verdict, None, MIX
     names = row["up"] if verdict == REGRESSED else row["down"] if verdict == IMPROVED else None
     if not isinstance(names, list) or not names:
-        return pair, verdict, None, None, is_hidden
+        return pair, verdict, None, None
     named = cast("list[str]", names)
     first = next((name for name in named if name not in _MONEY), named[0])
     kind = _name_kind(named, row) if verdict == REGRESSED else None
-    return pair, verdict, kind, first, is_hidden
+    return pair, verdict, kind, first
 
 
 def _choose(row: Mapping[str, object]) -> str:

@@ -58,7 +58,13 @@ from opsmeter_pipeline.storage.clocks import read_newest_lags
 from opsmeter_pipeline.storage.drift import read_alarm_limits, read_drift
 from opsmeter_pipeline.storage.heartbeat import beat
 from opsmeter_pipeline.storage.incidents import record_look
-from opsmeter_pipeline.storage.looks import Judged, keep_judged, keep_look, read_looks
+from opsmeter_pipeline.storage.looks import (
+    Judged,
+    find_newest,
+    keep_judged,
+    keep_look,
+    read_looks,
+)
 from opsmeter_pipeline.storage.probes import read_newest
 from opsmeter_pipeline.storage.sinks import build_sinks
 from opsmeter_pipeline.storage.slo import judge_freshness
@@ -110,8 +116,7 @@ class Moment:
     def landing(self) -> LandingLook:
         """This look at the landing: listed once, however many evaluators ask."""
         settings, lake, survey = self.home.settings, self.home.lake, self.survey
-        known = sorted((one.watermark for one in self.looks), key=lambda one: one.looked_at)
-        watermark = survey.watermark(lake, settings, newer=known[-1] if known else None)
+        watermark = survey.watermark(lake, settings, newer=find_newest(self.looks))
         look = LandingLook(self.by, watermark, survey.waiting_bytes(settings))
         keep_look(settings.looks, look, before=self.looks)
         return look

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from opsmeter_pipeline.alerts.landing import LandingLook
+from opsmeter_pipeline.model.watermark import Watermark
 
 KEPT = timedelta(minutes=20)
 
@@ -37,6 +38,11 @@ def read_looks(path: Path) -> list[LandingLook]:
     with contextlib.suppress(OSError, ValueError):
         return _adapter().validate_json(path.read_bytes())
     return []
+
+
+def find_newest(looks: Sequence[LandingLook]) -> Watermark | None:
+    """Return what the newest of some looks knew of the landing, or None of none."""
+    return max((one.watermark for one in looks), key=lambda one: one.looked_at, default=None)
 
 
 def keep_look(path: Path, look: LandingLook, *, before: Sequence[LandingLook]) -> None:

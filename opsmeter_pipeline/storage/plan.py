@@ -16,7 +16,7 @@ from opsmeter_pipeline.settings import Settings
 from opsmeter_pipeline.storage.lake import Lake
 from opsmeter_pipeline.storage.landing import Landing
 from opsmeter_pipeline.storage.ledger import read_slices_landed_on, read_slices_of, read_taken
-from opsmeter_pipeline.storage.looks import read_looks
+from opsmeter_pipeline.storage.looks import find_newest, read_looks
 from opsmeter_pipeline.storage.proof import find_unprovable, is_unchanged
 from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
@@ -57,8 +57,7 @@ def plan_run(
     planned = plan_batch(
         survey.measured, now=now, batch_id=batch_id, batch_bytes=settings.batch_bytes, day=day
     )
-    looks = [one.watermark for one in read_looks(settings.looks)]
-    newest = max(looks, key=lambda one: one.looked_at, default=None)
+    newest = find_newest(read_looks(settings.looks))
     new = survey.date_slices(lake, _end_at_lines(planned, survey.measured, landing), newer=newest)
     watermark = survey.watermark(lake, settings, slices=new)
     if not replay:

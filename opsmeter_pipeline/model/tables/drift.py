@@ -9,6 +9,15 @@ _AS_OF = (
     instant("as_of_at", "End of the newest hour with traffic; that hour may still grow."),
 )
 
+_COMPARED = (
+    TIER[0],
+    _ENDPOINT,
+    _VERSION,
+    text("compared_with", "replaced (the version before it) or past (its own, of 7 days)."),
+    text("baseline_version", "The version it is compared with; null if there is none.",
+         nullable=True),
+)  # fmt: skip
+
 
 def _pair(name: str, meaning: str) -> tuple[Column, ...]:
     return ratio(name, f"{meaning}."), ratio(f"baseline_{name}", f"{meaning}, of the baseline.")
@@ -27,12 +36,7 @@ PROMPT_VERSION_DRIFT = Table(
     "One prompt version of an endpoint, compared with its baseline as of the last look; real only.",
     (
         *_AS_OF,
-        TIER[0],
-        _ENDPOINT,
-        _VERSION,
-        text("compared_with", "replaced (the version before it) or past (its own, of 7 days)."),
-        text("baseline_version", "The version it is compared with; null if there is none.",
-             nullable=True),
+        *_COMPARED,
         instant("since_at", "Start of what is compared: its first hour, or yesterday's midnight."),
         instant("baseline_since_at", "Start of the baseline; null if there is none.",
                 nullable=True),
@@ -92,12 +96,7 @@ VERDICT_CHANGES = Table(
     "One verdict on a prompt version that a look changed; a log. What late data had to do with it.",
     (
         instant("changed_at", "When the look was that says so now."),
-        TIER[0],
-        _ENDPOINT,
-        _VERSION,
-        text("compared_with", "replaced or past, see `prompt_version_drift`."),
-        text("baseline_version", "The version it is compared with; null if there is none.",
-             nullable=True),
+        *_COMPARED,
         text("former_verdict", "The verdict of the look before."),
         text("verdict", "The verdict now."),
         instant("former_at", "When the look before was."),
