@@ -15,7 +15,7 @@ from pandera.errors import SchemaError
 
 from opsmeter_pipeline.contract import rules
 from opsmeter_pipeline.contract.exact import parse_exactly
-from opsmeter_pipeline.contract.lines import Lines, parse_regular, split_lines
+from opsmeter_pipeline.contract.lines import Lines, read_lines
 from opsmeter_pipeline.contract.readings import READINGS, read_rows
 from opsmeter_pipeline.contract.redact import redact_line
 from opsmeter_pipeline.contract.told import keep_told, read_told
@@ -67,11 +67,9 @@ def judge_chunk(
 
 
 def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy) -> Judged:
-    lines = split_lines(chunk.text, chunk.parts)
-    regular = parse_regular(lines)
-    irregular = lines.frame.join(regular, on="position", how="anti", maintain_order="left")
-    exact = parse_exactly(irregular.select("position", "line").iter_rows())
-    typed = pl.concat([regular, exact.rows], how="diagonal")
+    lines = read_lines(chunk.text, chunk.parts)
+    exact = parse_exactly(zip(lines.irregular, lines.read(lines.irregular), strict=True))
+    typed = pl.concat([lines.regular, exact.rows], how="diagonal")
     rows = _place(typed, lines, slices, identifiers=identifiers)
     broken = rules.CONTRACT.find_broken(rows)
     refused = pl.concat(
@@ -80,7 +78,7 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
             broken.select(rows["position"].gather(broken["row"]), "rule", "detail"),
         ]
     )
-    texts = lines.frame["line"].gather(exact.rejected["position"])
+    texts = lines.read(exact.rejected["position"])
     told = [
         read_told(zip(exact.rejected["rule"], texts, strict=True)),
         keep_told(rows[broken["row"]]),
@@ -94,21 +92,18 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
     return Judged(
         _apply_defaults(events, chunk.number * _CHUNK_ROWS),
         quarantine,
-        _count(chunk, quarantine, irregular, exact.blank),
+        _count(chunk, quarantine, lines.places[exact.blank["position"]]),
     )
 
 
 def _place(
     rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice], *, identifiers: IdentifierPolicy
 ) -> pl.DataFrame:
-    """Return the rows in line order with their place, their instants read."""
-    if "extra" not in rows.columns:
-        rows = rows.with_columns(extra=pl.lit(None, pl.String))
-    place = lines.frame.select("slice_index", "line_number")
+    """Return the rows in line order with their place and readings."""
     rows = rows.sort("position") if not rows["position"].is_sorted() else rows
     return (
         read_rows(rows, identifiers)
-        .with_columns(*place[rows["position"]])
+        .with_columns(*lines.places[rows["position"]])
         .with_columns(_of_slice(slices, "landed_at"), _of_slice(slices, "taken_at"))
     )
 
@@ -120,11 +115,10 @@ def _of_slice(slices: Sequence[Slice], attribute: str) -> pl.Expr:
 
 
 def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
-    place = lines.frame[refused["position"]]
-    redacted = [redact_line(line or "") for line in place["line"]]
+    redacted = [redact_line(line or "") for line in lines.read(refused["position"])]
     return (
-        place.select("slice_index", "line_number", "position")
-        .with_columns(refused.drop("position"))
+        lines.places[refused["position"]]
+        .with_columns(refused)
         .with_columns(pl.Series("line_redacted", redacted, dtype=pl.String))
         .with_columns(
             _of_slice(slices, "batch_id"),
@@ -158,15 +152,12 @@ def _default_text(column: str, default: str) -> pl.Expr:
     return pl.when(is_missing).then(otherwise).otherwise(column).alias(column)
 
 
-def _count(
-    chunk: Chunk, quarantine: pl.DataFrame, irregular: pl.DataFrame, blank: pl.DataFrame
-) -> pl.DataFrame:
+def _count(chunk: Chunk, quarantine: pl.DataFrame, blanks: pl.DataFrame) -> pl.DataFrame:
     lines = pl.DataFrame(
         [(part.slice_index, part.lines) for part in chunk.parts],
         schema={"slice_index": pl.UInt32, "lines": pl.Int64},
         orient="row",
     )
-    blanks = irregular.join(blank, on="position", how="semi")
     counts = lines.group_by("slice_index").agg(pl.col("lines").sum())
     for name, removed in (("blank", blanks), ("quarantined", quarantine)):
         removed_by_slice = removed.group_by("slice_index").agg(pl.len().cast(pl.Int64).alias(name))

@@ -9,11 +9,12 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from opsmeter_pipeline.contract.lines import RAW_SCHEMA
+from opsmeter_pipeline.contract.lines import TYPED
 from opsmeter_pipeline.contract.personal import redact_extra
 from opsmeter_pipeline.model.clock import from_epoch_ms, parse_rfc3339
 from opsmeter_pipeline.model.wire import COLUMN_OF, WIRE, WireField
@@ -33,7 +34,6 @@ _EXPECTED = {
     "status": "text or a whole number", "instant": "RFC 3339 text or epoch milliseconds",
 }  # fmt: skip
 _FIELDS = {field.name: field for field in WIRE}
-_SCHEMA = {"position": pl.UInt32()} | {COLUMN_OF[k]: v for k, v in RAW_SCHEMA.items()}
 _REJECTED = {"position": pl.UInt32(), "rule": pl.String(), "detail": pl.String()}
 
 
@@ -41,7 +41,7 @@ class ExactRows(NamedTuple):
     """What the exact way made of some lines; each line stands in one of the three.
 
     Attributes:
-        rows: like `parse_regular`, with `extra`: the unknown fields as a JSON object, what could
+        rows: columns `TYPED`, and `extra`: the unknown fields as a JSON object, what could
             name a person redacted, or null.
         rejected: `position`, `rule` and `detail` of lines that are no typed row.
         blank: `position` of lines of white space only.
@@ -77,7 +77,7 @@ def parse_exactly(lines: Iterable[tuple[int, str | None]]) -> ExactRows:
         except _RejectedError as found:
             rejected.append((position, found.rule, found.detail))
     return ExactRows(
-        pl.DataFrame(rows, schema=_SCHEMA | {"extra": pl.String()}),
+        pl.DataFrame(rows, schema=TYPED | {"extra": pl.String()}),
         pl.DataFrame(rejected, schema=_REJECTED, orient="row"),
         pl.DataFrame({"position": blank}, schema={"position": pl.UInt32()}),
     )
@@ -208,7 +208,7 @@ def _read_count(field: WireField, value: float) -> int:
     return int(value)
 
 
-def _read_instant(field: WireField, value: str | int) -> str:
+def _read_instant(field: WireField, value: str | int) -> datetime:
     try:
         instant = from_epoch_ms(value) if isinstance(value, int) else parse_rfc3339(value)
     except (ValueError, OverflowError) as found:
@@ -216,7 +216,7 @@ def _read_instant(field: WireField, value: str | int) -> str:
     if instant is None:
         detail = f"{field.name} has no UTC offset"
         raise _RejectedError("naive_timestamp", detail)
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return instant
 
 
 def _name_kind(value: object) -> str:

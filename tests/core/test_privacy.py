@@ -136,11 +136,11 @@ def test_no_address_survives_in_any_field(raw: str, policy: IdentifierPolicy) ->
 
 
 def test_failing_library_is_reported_without_what_it_quotes(monkeypatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         msg = "cannot parse ann@example.com"
         raise pl.exceptions.ComputeError(msg)
 
-    monkeypatch.setattr(contract, "parse_regular", fail)
+    monkeypatch.setattr(contract, "read_lines", fail)
     with pytest.raises(
         JudgingError, match=r"'usage.jsonl' could not be judged: ComputeErr"
     ) as told:

@@ -244,7 +244,7 @@ settings = load_settings(home=sys.argv[1])
 assert take_all_waiting(settings)["accepted"] == 1
 assert Lake(settings.warehouse).query("FROM overview").rows
 assert defs.resolve_job_def("quality")
-heavy = ("great_expectations", "duckdb_engine", "scipy", "altair")
+heavy = ("great_expectations", "duckdb_engine", "scipy.stats", "altair")
 print([name for name in heavy if name in sys.modules])
 """
 
