@@ -6,6 +6,7 @@ import dagster as dg
 
 import assets
 import checks
+from opsmeter_pipeline.orchestration.engines import keep_engines
 from opsmeter_pipeline.orchestration.jobs import (
     budget_job,
     digest_job,
@@ -41,6 +42,8 @@ from opsmeter_pipeline.orchestration.sensors import (
     probing_sensor,
 )
 from opsmeter_pipeline.orchestration.staleness import choose_policy
+
+keep_engines()  # here, because every process that runs something loads this module
 
 _ASSETS = dg.map_asset_specs(
     lambda spec: spec.replace_attributes(owners=[OWNER], freshness_policy=choose_policy(spec)),
