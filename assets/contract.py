@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.contract import judge_chunk
+from opsmeter_pipeline.identity import hash_ids
 from opsmeter_pipeline.model.landed import Chunk
 from opsmeter_pipeline.model.tables import REFUSED
 from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
@@ -42,6 +43,7 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     def judge(chunk: Chunk) -> pl.DataFrame:
         judged = judge_chunk(chunk, slices, identifiers)
         staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
+        staging.write_events(f"id_hashes/{chunk.number:05}", hash_ids(judged.events))
         kept = count_kept(judged.events)  # here, because reading the events again costs more
         staging.write(f"kept/{chunk.number:05}", kept)
         staging.write(f"present/{chunk.number:05}", count_present(judged.events, kept, slices))

@@ -38,11 +38,12 @@ def identity_verdicts(
     """
     staging = home.staging(context.run.run_id)
     slices, parts = staging.read_slices(), staging.event_parts("judged_events")
-    ids = [staging.read_events(part, [REQUEST_ID])[REQUEST_ID] for part in parts]
+    ids = (staging.read_events(part, [REQUEST_ID])[REQUEST_ID] for part in parts)
     found = read_known_events(home.lake, staging, ids=ids, columns=PUBLISHED)
     is_replayed = pl.col("batch_id").is_in(staging.read("replayed")["batch_id"].implode())
     published, known = found.filter(is_replayed), found.filter(~is_replayed).select(KNOWN)
-    marked = zip(parts, mark_candidates(ids, known), strict=True)
+    hashes = map(staging.read_events, staging.event_parts("id_hashes"))
+    marked = zip(parts, mark_candidates(hashes, known), strict=True)
     candidates = pl.concat(
         map_bounded(lambda one: staging.read_events(one[0]).filter(one[1]), marked)
     )

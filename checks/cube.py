@@ -5,27 +5,38 @@ Both block: nothing is published while a total depends on how it is cut. Judged 
 
 import polars as pl
 
-from opsmeter_pipeline.cube import COMPARED, judge_dimensions, judge_sums, judge_views
+from opsmeter_pipeline.cube import (
+    COMPARED,
+    cut_events,
+    judge_dimensions,
+    judge_sums,
+    judge_views,
+    sum_straight,
+)
 from opsmeter_pipeline.model.tables import CUBES
 from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.audit import sum_views
+from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.views import VIEWS
 
 
 def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
-    """Judge what is staged; the two readings of all events are not held at the same time."""
+    """Judge what is staged, a bounded number of parts at a time."""
     staging = home.staging(run_id)
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
     redelivered = staging.read("duplicates").height
-    published = staging.scan_parts("priced_events").select(COMPARED)
-    straight = judge_sums(published.collect(), cubes, redelivered=redelivered)
-    events = pl.concat(map(staging.read_events, staging.event_parts("priced_measures")))
+    published = staging.parts("priced_events")
+    straight = map_bounded(
+        lambda part: sum_straight(pl.read_parquet(part, columns=[*COMPARED])), published
+    )
+    measures = staging.event_groups("priced_measures")
+    cuts = [*map_bounded(lambda group: cut_events(staging.read_together(group)), measures)]
     return {
-        "cube_equals_events": straight,
-        "dimensions_equal_events": judge_dimensions(events, cubes),
-        "views_equal_events": judge_views(events, sum_views(home.lake, staging, VIEWS)),
+        "cube_equals_events": judge_sums(straight, cubes, redelivered=redelivered),
+        "dimensions_equal_events": judge_dimensions(cuts, cubes),
+        "views_equal_events": judge_views(cuts, sum_views(home.lake, staging, VIEWS)),
     }
 
 

@@ -7,17 +7,22 @@
 from opsmeter_pipeline.cube.conservation import (
     COMPARED,
     CONSERVED,
+    cut_events,
     judge_dimensions,
     judge_sums,
     judge_views,
+    sum_straight,
 )
 from opsmeter_pipeline.cube.sums import (
     LATENCY_BASE,
     PRICED_MEASURES,
     READS,
     USER_BUCKETS_PER_STEP,
+    Sums,
+    build_cubes,
     latency_bucket,
     sum_events,
+    sum_part,
 )
 
 __all__ = [
@@ -27,9 +32,14 @@ __all__ = [
     "PRICED_MEASURES",
     "READS",
     "USER_BUCKETS_PER_STEP",
+    "Sums",
+    "build_cubes",
+    "cut_events",
     "judge_dimensions",
     "judge_sums",
     "judge_views",
     "latency_bucket",
     "sum_events",
+    "sum_part",
+    "sum_straight",
 ]

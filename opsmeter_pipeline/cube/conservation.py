@@ -4,17 +4,18 @@ The events are summed here by another route than the cubes are: straight, or by 
 time. Nothing is published while two sums differ. Sums themselves are made in `cube.sums`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
+from typing import NamedTuple
 
 import polars as pl
 
-from opsmeter_pipeline.cube.sums import TOLD, to_hour_and_day
+from opsmeter_pipeline.cube.sums import TOLD, dimensions_of, to_hour_and_day
 from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     LATENCY_HOURLY,
-    MEASURE_NAMES,
     TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
@@ -32,39 +33,82 @@ COMPARED = (
     *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
     *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
 )
-"""The columns of `events` that `judge_sums` needs."""
+"""The columns of `events` that `sum_straight` needs."""
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 
 
-def judge_sums(
-    events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame], *, redelivered: int
-) -> Verdict:
-    """Return whether each cube sums up to its events, to the last token and decimal.
+Totals = Mapping[str, Mapping[str, int | Decimal]]
+"""What each cube table should sum up to, by its name and measure."""
+
+
+class Cut(NamedTuple):
+    """What events sum up to, cut by one dimension at a time.
+
+    Attributes:
+        by: by each dimension the sums of `CONSERVED` for each `value`.
+        shown: those of production, one row.
+    """
+
+    by: Mapping[str, pl.DataFrame]
+    shown: pl.DataFrame
+
+
+def sum_straight(events: pl.DataFrame) -> Totals:
+    """Return what the cubes of these events should sum up to, redeliveries left out.
 
     Args:
         events: rows of `events`, at least the columns `COMPARED`.
-        cubes: rows of each cube table, by table name.
-        redelivered: how many redelivered lines the cubes should count.
     """
-    totals = _sum_straight(events, redelivered=redelivered)
+    totals = _sum_columns(events)
     timed = {"attempts": events.height - events["latency_ms"].null_count()}
-    unpriced = _sum_straight(events.filter(pl.col("cost_usd").is_null()), redelivered=0)
-    of_unpriced = {name: unpriced[name] for name in unpriced if name in UNPRICED_HOURLY.schema}
-    expected = {
-        UNPRICED_HOURLY.name: of_unpriced,
+    unpriced = _sum_columns(events.filter(pl.col("cost_usd").is_null()))
+    return {
+        UNPRICED_HOURLY.name: {n: unpriced[n] for n in unpriced if n in UNPRICED_HOURLY.schema},
         ATTRIBUTION_HOURLY.name: totals,
         USERS_DAILY.name: totals,
         LATENCY_HOURLY.name: timed,
         USERS_LATENCY_DAILY.name: timed,
         TOKEN_MOMENTS_HOURLY.name: _sum_finished(events),
     }
+
+
+def cut_events(events: pl.DataFrame) -> Cut:
+    """Return the sums of some events by each dimension of the cubes.
+
+    Args:
+        events: rows of `events`, at least the columns `cube.READS`.
+    """
+    every = dict.fromkeys(
+        name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)
+    )
+    measured = _measure(to_hour_and_day(events.lazy()))
+    is_shown = (pl.col("data_mode") == "real") & (pl.col("environment") == "prod")
+    shown = measured.filter(is_shown).select(pl.col(CONSERVED).sum()).collect()
+    return Cut(_sum_by_each(measured, [*every]), shown)
+
+
+def judge_sums(
+    parts: Iterable[Totals], cubes: Mapping[str, pl.DataFrame], *, redelivered: int
+) -> Verdict:
+    """Return whether each cube sums up to its events, to the last token and decimal.
+
+    Args:
+        parts: what `sum_straight` returned for each part of the events.
+        cubes: rows of each cube table, by table name.
+        redelivered: how many redelivered lines the cubes should count.
+    """
+    expected = reduce(_add_totals, parts)
+    counted = {"redeliveries": redelivered}
+    for table in (ATTRIBUTION_HOURLY.name, USERS_DAILY.name):
+        expected = {**expected, table: {**expected[table], **counted}}
     differing = [
         {"table": table, "measure": measure, "events": total, "cube": cubes[table][measure].sum()}
         for table, measures in expected.items()
         for measure, total in measures.items()
         if cubes[table][measure].sum() != total
     ]
+    totals = expected[ATTRIBUTION_HOURLY.name]
     return Verdict(
         passed=not differing,
         summary=(
@@ -77,40 +121,33 @@ def judge_sums(
     )
 
 
-def judge_dimensions(events: pl.DataFrame, cubes: Mapping[str, pl.DataFrame]) -> Verdict:
+def judge_dimensions(cuts: Sequence[Cut], cubes: Mapping[str, pl.DataFrame]) -> Verdict:
     """Return whether the cubes sum up to their events by each of their dimensions.
 
     Args:
-        events: rows of `events`, at least the columns `cube.READS`.
+        cuts: what `cut_events` returned for each part of the events.
         cubes: rows of each cube table, by table name.
     """
-    names = {
-        table.name: [name for name in table.schema if name not in MEASURE_NAMES]
-        for table in (ATTRIBUTION_HOURLY, USERS_DAILY)
-    }
-    every = [*dict.fromkeys(name for of_table in names.values() for name in of_table)]
-    of_events = _sum_by_each(_measure(to_hour_and_day(events.lazy())), every)
     differing: list[dict[str, object]] = []
-    for table, of_table in names.items():
-        of_cube = _sum_by_each(cubes[table].lazy(), of_table)
+    for table in (ATTRIBUTION_HOURLY, USERS_DAILY):
+        of_cube = _sum_by_each(cubes[table.name].lazy(), dimensions_of(table))
         differing += [
-            {"place": table, "dimension": name, **row}
-            for name in of_table
-            for row in _compare(of_events[name], of_cube[name])
+            {"place": table.name, "dimension": name, **row}
+            for name in dimensions_of(table)
+            for row in _compare(_add_cuts(cuts, name), of_cube[name])
         ]
     return _conserved(differing, "Every dimension of the cubes sums up to the events.")
 
 
-def judge_views(events: pl.DataFrame, totals: Mapping[str, Mapping[str, object]]) -> Verdict:
+def judge_views(cuts: Sequence[Cut], totals: Mapping[str, Mapping[str, object]]) -> Verdict:
     """Return whether each view over a run's cubes sums up to the run's production events.
 
     Args:
-        events: rows of `events`, at least the columns `cube.READS`.
+        cuts: what `cut_events` returned for each part of the events.
         totals: the sums of `CONSERVED` over each view's rows, by the view's name. Of unbounded
             attempts nobody knows the most: a view that has some shows none, and its sum is null.
     """
-    is_shown = (pl.col("data_mode") == "real") & (pl.col("environment") == "prod")
-    sums = _measure(events.lazy().filter(is_shown)).select(pl.col(CONSERVED).sum()).collect()
+    sums = pl.concat(cut.shown for cut in cuts).sum()
     expected: dict[str, int | Decimal | None] = sums.row(0, named=True)
     if expected["unbounded_attempts"]:
         expected["unpriced_high_usd"] = None
@@ -121,6 +158,17 @@ def judge_views(events: pl.DataFrame, totals: Mapping[str, Mapping[str, object]]
         if found[name] != expected[name]
     ]
     return _conserved(differing, "Every view sums up to the production events.")
+
+
+def _add_totals(one: Totals, other: Totals) -> Totals:
+    return {
+        table: {name: total + other[table][name] for name, total in totals.items()}
+        for table, totals in one.items()
+    }
+
+
+def _add_cuts(cuts: Sequence[Cut], dimension: str) -> pl.DataFrame:
+    return pl.concat(cut.by[dimension] for cut in cuts).group_by("value").agg(pl.all().sum())
 
 
 def _measure(events: pl.LazyFrame) -> pl.LazyFrame:
@@ -192,7 +240,7 @@ def _sum_finished(events: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | Decimal]:
+def _sum_columns(events: pl.DataFrame) -> dict[str, int | Decimal]:
     """Return the total of each measure, one column at a time."""
     latency, cost = events["latency_ms"], events["cost_usd"]
     inferred = events.filter("attempt_inferred")
@@ -201,7 +249,6 @@ def _sum_straight(events: pl.DataFrame, *, redelivered: int) -> dict[str, int | 
     return {
         "requests": int(events["is_first_attempt"].sum()),
         "attempts": events.height,
-        "redeliveries": redelivered,
         "inferred_attempts": inferred.height,
         "failures": failed.height,
         **{name: int(events[name].sum()) for name in told},

@@ -4,7 +4,7 @@ Reading only: the landing's plan and a replay start from here. The ledger's rows
 `publish` stage and written by `storage.publisher`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import polars as pl
@@ -93,7 +93,7 @@ def read_known_events(
     lake: Lake,
     staging: Staging,
     *,
-    ids: Sequence[pl.Series],
+    ids: Iterable[pl.Series],
     columns: Sequence[str],
 ) -> pl.DataFrame:
     """Return the published events that have one of these ids.
@@ -103,7 +103,8 @@ def read_known_events(
     Args:
         lake: the warehouse.
         staging: where the ids are put for the warehouse to read.
-        ids: `external_request_id` of the run's events, in parts.
+        ids: `external_request_id` of the run's events, in parts; not asked for if nothing is
+            published yet.
         columns: which columns of `events` to return, their place among them.
     """
     batches = lake.read("SELECT batch_id, run_id FROM ingest_batches")

@@ -14,11 +14,15 @@ from polars.testing import assert_frame_equal
 from opsmeter_pipeline.cube import (
     LATENCY_BASE,
     USER_BUCKETS_PER_STEP,
+    build_cubes,
+    cut_events,
     judge_dimensions,
     judge_sums,
     judge_views,
     latency_bucket,
     sum_events,
+    sum_part,
+    sum_straight,
 )
 from opsmeter_pipeline.model.columns import Table
 from opsmeter_pipeline.model.tables import (
@@ -234,13 +238,28 @@ def test_sums_are_the_same_however_the_events_are_split(rows: list, data: st.Dat
     shuffled = data.draw(st.permutations(range(len(rows))))
     parts = [[rows[n] for n in shuffled if part[n] == number] for number in range(3)]
     sums = [sums_of(*one) for one in parts]
+    together = dict(build_cubes(sum_part(published(*one), published()) for one in parts))
     whole = sums_of(*rows)
     for table in CUBES:
         added = add_up(table, [one[table.name] for one in sums])
+        assert_frame_equal(add_up(table, [together[table.name]]), added, rel_tol=1e-9)
         exact = [name for name, kind in table.schema.items() if kind != pl.Float64]
         assert added.select(exact).equals(whole[table.name].select(exact))
         # Sums of logs and squares are floats: statistics, not money.
         assert_frame_equal(added, whole[table.name], rel_tol=1e-9)
+
+
+@given(rows=ROWS, at=st.integers(0, 20))
+def test_parts_are_proven_as_the_whole_is(rows: list, at: int) -> None:
+    cubes = sum_events(published(*rows), published())
+    parts = [published(*rows[:at]), published(*rows[at:])]
+    cuts = [cut_events(one) for one in parts]
+    assert judge_sums([sum_straight(one) for one in parts], cubes, redelivered=0).passed
+    assert judge_dimensions(cuts, cubes).passed
+    shown = pl.concat(one.shown for one in cuts).sum()
+    assert shown.equals(cut_events(published(*rows)).shown)
+    without_last = judge_sums([sum_straight(parts[0])], cubes, redelivered=0)
+    assert without_last.passed is parts[1].is_empty()
 
 
 @given(rows=ROWS)
@@ -268,14 +287,14 @@ def test_any_cut_of_the_money_equals_its_events_to_the_last_decimal(rows: list) 
 @given(rows=ROWS)
 def test_sums_of_their_own_events_are_found_good(rows: list) -> None:
     events, cubes = published(*rows), sums_of(*rows)
-    assert judge_sums(events, cubes, redelivered=0).passed
+    assert judge_sums([sum_straight(events)], cubes, redelivered=0).passed
 
 
 @pytest.mark.parametrize("table", [table.name for table in CUBES])
 def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
     rows = [event(cost_usd=D("0.1")), event(unpriced_reason="unknown_model", latency_ms=5)]
     cubes = sums_of(*rows) | {table: sums_of(rows[0])[table]}
-    verdict = judge_sums(published(*rows), cubes, redelivered=0)
+    verdict = judge_sums([sum_straight(published(*rows))], cubes, redelivered=0)
     assert not verdict.passed
     assert {culprit["table"] for culprit in verdict.culprits} == {table}
 
@@ -283,13 +302,13 @@ def test_sums_that_miss_an_event_are_found_wrong(table: str) -> None:
 def test_sums_that_miss_the_last_decimal_are_found_wrong() -> None:
     events = published(event(cost_usd=D("1.000000000000000001")))
     cubes = sums_of(event(cost_usd=D(1)))
-    verdict = judge_sums(events, cubes, redelivered=0)
+    verdict = judge_sums([sum_straight(events)], cubes, redelivered=0)
     assert not verdict.passed
     assert {culprit["measure"] for culprit in verdict.culprits} == {"cost_usd"}
 
 
 def test_sums_that_miss_a_redelivered_line_are_found_wrong() -> None:
-    verdict = judge_sums(published(event()), sums_of(event()), redelivered=1)
+    verdict = judge_sums([sum_straight(published(event()))], sums_of(event()), redelivered=1)
     assert {culprit["measure"] for culprit in verdict.culprits} == {"redeliveries"}
 
 
@@ -298,12 +317,14 @@ def test_every_dimension_and_no_view_of_their_own_events_differs() -> None:
             event(outcome="error", cost_usd=D("0.25"), data_mode="test"),
             event(unpriced_reason="unknown_model", tenant_id="t2", **bounds("1", "2"))]  # fmt: skip
     events, cubes = published(*rows), sums_of(*rows, duplicates=(event(tenant_id="only here"),))
-    assert judge_dimensions(events, cubes).passed
+    assert judge_dimensions([cut_events(events)], cubes).passed
     shown = {"requests": 2, "attempts": 2, "failures": 0, "input_tokens": 2000,
              "output_tokens": 400, "unpriced_attempts": 1, "unbounded_attempts": 0,
              "cost_usd": D("0.0035"), "failed_cost_usd": D(0)} | bounds("1", "2")  # fmt: skip
-    assert judge_views(events, {"overview": shown}).passed
-    verdict = judge_views(events, {"overview": shown, "top_users": shown | {"failures": 1}})
+    assert judge_views([cut_events(events)], {"overview": shown}).passed
+    verdict = judge_views(
+        [cut_events(events)], {"overview": shown, "top_users": shown | {"failures": 1}}
+    )
     assert [(one["place"], one["measure"]) for one in verdict.culprits] == [
         ("top_users", "failures")
     ]
@@ -317,8 +338,8 @@ def test_a_view_that_shows_a_most_although_of_one_attempt_nobody_knows_it_is_fou
               "output_tokens": 400, "unpriced_attempts": 2, "unbounded_attempts": 1,
               "unpriced_low_usd": D(1), "unpriced_high_usd": None, "cost_usd": D(0),
               "failed_cost_usd": D(0)}  # fmt: skip
-    assert judge_views(events, {"overview": honest}).passed
-    verdict = judge_views(events, {"overview": honest | {"unpriced_high_usd": D(2)}})
+    assert judge_views([cut_events(events)], {"overview": honest}).passed
+    verdict = judge_views([cut_events(events)], {"overview": honest | {"unpriced_high_usd": D(2)}})
     assert [one["measure"] for one in verdict.culprits] == ["unpriced_high_usd"]
 
 
@@ -330,8 +351,8 @@ def test_money_moved_from_one_tenant_to_another_is_found_although_all_totals_agr
     cubes[name] = cubes[name].with_columns(
         pl.col("cost_usd") + moved.cast(cubes[name].schema["cost_usd"])
     )
-    assert judge_sums(published(*rows), cubes, redelivered=0).passed
-    verdict = judge_dimensions(published(*rows), cubes)
+    assert judge_sums([sum_straight(published(*rows))], cubes, redelivered=0).passed
+    verdict = judge_dimensions([cut_events(published(*rows))], cubes)
     assert [(one["place"], one["dimension"], one["value"]) for one in verdict.culprits] == [
         (name, "tenant_id", "t1"), (name, "tenant_id", "t2")
     ]  # fmt: skip
@@ -340,7 +361,7 @@ def test_money_moved_from_one_tenant_to_another_is_found_although_all_totals_agr
 def test_a_value_that_only_one_side_has_is_found() -> None:
     rows = [event(prompt_version="v1")]
     cubes = sums_of(event(prompt_version="v2"))
-    verdict = judge_dimensions(published(*rows), cubes)
+    verdict = judge_dimensions([cut_events(published(*rows))], cubes)
     assert [(one["dimension"], one["value"]) for one in verdict.culprits] == [
         ("prompt_version", "v1"), ("prompt_version", "v2")
     ]  # fmt: skip

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsmeter_pipeline.identity import CANDIDATE, KNOWN, apply_verdicts, identify, mark_candidates
+from opsmeter_pipeline.identity import (
+    CANDIDATE,
+    KNOWN,
+    REQUEST_ID,
+    apply_verdicts,
+    hash_ids,
+    identify,
+    mark_candidates,
+)
 from tests.scenario import at, event, events_of
 
 JUDGED = ["seq", "attempt", "attempt_inferred", "is_first_attempt"]
@@ -23,7 +31,7 @@ def sent(seq: int, *, answer: int = 1, told: int | None = None, **changes: Any) 
 def take(staged: list[dict[str, Any]], known: pl.DataFrame = NOTHING_KNOWN) -> pl.DataFrame:
     """Return the events of a batch, as published while `known` stands in the warehouse."""
     frame = events_of(*staged).drop("attempt_told", "attempt_inferred", "is_first_attempt")
-    [mask] = mark_candidates([frame["external_request_id"]], known)
+    [mask] = mark_candidates([hash_ids(frame)], known)
     return apply_verdicts(frame, identify(frame.filter(mask).select(CANDIDATE), known))
 
 
@@ -190,14 +198,14 @@ def test_request_is_counted_once_whatever_comes_later() -> None:
 
 
 def test_candidates_are_the_lines_whose_id_occurs_twice_or_is_known() -> None:
-    parts = [pl.Series(["a", "b"]), pl.Series(["c", "a", "d"]), pl.Series([], dtype=pl.String)]
+    texts = [["a", "b"], ["c", "a", "d"], []]
+    parts = [hash_ids(pl.DataFrame({REQUEST_ID: one}, {REQUEST_ID: pl.String})) for one in texts]
     known = known_from(take([sent(9, external_request_id="d")]))
     for published, marked in (
         (NOTHING_KNOWN, [[True, False], [False, True, False], []]),
         (known, [[True, False], [False, True, True], []]),
     ):
         assert [mask.to_list() for mask in mark_candidates(parts, published)] == marked
-    assert mark_candidates([], NOTHING_KNOWN) == []
 
 
 def test_nothing_staged_has_no_verdicts() -> None:
