@@ -48,7 +48,7 @@ class DoctorLimits:
 
     Attributes:
         free_bytes_amber: free bytes of a disk below which it is soon full; a batch of the default
-            size needs about twice its 1.5 GiB while it is staged and published.
+            size needs about as much as its 2.25 GiB while it is staged and published.
         free_bytes_red: below this, a batch may not find room.
         stale_factor: from how many times the stale limit on a backlog is red.
         wal_bytes: above this, SQLite's write-ahead log is not being folded into the catalogue.

@@ -13,7 +13,7 @@ import polars as pl
 from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import INGEST_FILES, SLICE_SCHEMA
 
-_TOGETHER = 6
+_TOGETHER = 4
 """Parts of 88,000 events are summed in 1.4 times the time that six of them take together."""
 
 
