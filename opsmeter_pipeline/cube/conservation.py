@@ -168,6 +168,8 @@ def _add_totals(one: Totals, other: Totals) -> Totals:
 
 
 def _add_cuts(cuts: Sequence[Cut], dimension: str) -> pl.DataFrame:
+    if len(cuts) == 1:
+        return cuts[0].by[dimension]
     return pl.concat(cut.by[dimension] for cut in cuts).group_by("value").agg(pl.all().sum())
 
 
