@@ -92,7 +92,7 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
     return Judged(
         _apply_defaults(events, chunk.number * _CHUNK_ROWS),
         quarantine,
-        _count(chunk, quarantine, lines.places[exact.blank["position"]]),
+        _count(chunk, quarantine, lines.place(lines.blank)),
     )
 
 
@@ -103,7 +103,7 @@ def _place(
     rows = rows.sort("position") if not rows["position"].is_sorted() else rows
     return (
         read_rows(rows, identifiers)
-        .with_columns(*lines.places[rows["position"]])
+        .with_columns(*lines.place(rows["position"]))
         .with_columns(_of_slice(slices, "landed_at"), _of_slice(slices, "taken_at"))
     )
 
@@ -117,7 +117,7 @@ def _of_slice(slices: Sequence[Slice], attribute: str) -> pl.Expr:
 def _quarantine(refused: pl.DataFrame, lines: Lines, slices: Sequence[Slice]) -> pl.DataFrame:
     redacted = [redact_line(line or "") for line in lines.read(refused["position"])]
     return (
-        lines.places[refused["position"]]
+        lines.place(refused["position"])
         .with_columns(refused)
         .with_columns(pl.Series("line_redacted", redacted, dtype=pl.String))
         .with_columns(

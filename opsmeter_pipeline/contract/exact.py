@@ -1,7 +1,7 @@
 """From a line to a typed row, the exact way: one line at a time, judged as RFC 8259 says.
 
-Takes what `contract.lines` does not prove regular: escapes, unknown fields, odd spacing, and all
-that is wrong. Nothing is coerced: a value of the wrong kind names its field and what was
+Takes what `contract.lines` does not prove regular: escapes, unknown fields and all that is
+wrong. Nothing is coerced: a value of the wrong kind names its field and what was
 found there, never the value itself, which may identify a person.
 """
 
@@ -38,18 +38,16 @@ _REJECTED = {"position": pl.UInt32(), "rule": pl.String(), "detail": pl.String()
 
 
 class ExactRows(NamedTuple):
-    """What the exact way made of some lines; each line stands in one of the three.
+    """What the exact way made of some lines; each line stands in one of the two.
 
     Attributes:
         rows: columns `TYPED`, and `extra`: the unknown fields as a JSON object, what could
             name a person redacted, or null.
         rejected: `position`, `rule` and `detail` of lines that are no typed row.
-        blank: `position` of lines of white space only.
     """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
-    blank: pl.DataFrame
 
 
 class _RejectedError(Exception):
@@ -61,17 +59,13 @@ class _RejectedError(Exception):
 
 
 def parse_exactly(lines: Iterable[tuple[int, str | None]]) -> ExactRows:
-    """Return typed rows, rejections and blanks of `(position, line)` pairs.
+    """Return typed rows and rejections of `(position, line)` pairs.
 
     A line of None stands for bytes that are no UTF-8.
     """
     rows: list[dict[str, object]] = []
     rejected: list[tuple[int, str, str]] = []
-    blank: list[int] = []
     for position, line in lines:
-        if line is not None and not line.strip(" \t\r"):
-            blank.append(position)
-            continue
         try:
             rows.append({"position": position, **_parse_line(line)})
         except _RejectedError as found:
@@ -79,7 +73,6 @@ def parse_exactly(lines: Iterable[tuple[int, str | None]]) -> ExactRows:
     return ExactRows(
         pl.DataFrame(rows, schema=TYPED | {"extra": pl.String()}),
         pl.DataFrame(rejected, schema=_REJECTED, orient="row"),
-        pl.DataFrame({"position": blank}, schema={"position": pl.UInt32()}),
     )
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from opsmeter_pipeline.model.clock import MAX_EPOCH_MS, MIN_EPOCH_MS
 from opsmeter_pipeline.model.compiled import compiled, inlined
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -31,7 +30,7 @@ _OPEN, _CLOSE, _COLON, _COMMA = (ord(one) for one in "{}:,")
 _ZERO, _ONE, _FIVE, _NINE = (ord(one) for one in "0159")
 _N, _U, _L, _T, _Z = (ord(one) for one in "nulTZ")
 _DASH, _PLUS, _DOT = (ord(one) for one in "-+.")
-_MOST_DIGITS = 13
+_MOST_DIGITS, _MOST_EPOCH_DIGITS = 13, 15
 _MOST_FRACTION_DIGITS = 9
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _NO_INSTANT = -(2**63)
@@ -50,10 +49,14 @@ class Fields(NamedTuple):
     Attributes:
         names: each one's name and the quote after it, as words of 8 bytes, zeros behind.
         traits: of each, the columns `LENGTH`, `KIND` and `SLOT`.
+        first_epoch_ms: the first instant that a number can name, in milliseconds since 1970.
+        last_epoch_ms: the last one.
     """
 
     names: Words
     traits: Ints
+    first_epoch_ms: int
+    last_epoch_ms: int
 
 
 LENGTH, KIND, SLOT = range(3)
@@ -66,9 +69,9 @@ class Found(NamedTuple):
 
     Attributes:
         ends: where each line ends, regular or not: the position of its line feed.
-        positions: of each row, which line it is.
+        kinds: of each line, whether it is `REGULAR`, `BLANK` or `OTHER`.
         present: of each row, the bits of the fields that have a value.
-        ids: the request ids, each ended by a line feed; empty where there is none.
+        ids: a line feed, then the request ids, each ended by one; empty where there is none.
         numbers: counts, and instants in microseconds since 1970, by slot and row.
         codes: of each dimension and row, which of its texts it is, from 1; 0 if it has none.
         texts: of each dimension, how many texts it has (`COUNTED`) and how many bytes they have, a
@@ -81,7 +84,7 @@ class Found(NamedTuple):
     """
 
     ends: Ints
-    positions: Codes
+    kinds: Bytes
     present: Words
     ids: Bytes
     numbers: Ints
@@ -95,6 +98,7 @@ class Found(NamedTuple):
 
 
 COUNTED, BYTES = range(2)
+OTHER, REGULAR, BLANK = range(3)
 
 
 class Size(NamedTuple):
@@ -107,30 +111,34 @@ class Size(NamedTuple):
 
 
 @compiled
-def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
+def read_lines(text: Bytes, words: Words, limit: int, fields: Fields, found: Found) -> Size:
     """Fill `found` and return its sizes.
 
     Args:
         text: whole lines, each ended by a line feed.
-        words: the 8 bytes from each position on, of all lines that may be regular: for the others
-            there are no words, because the text ends before.
+        words: the 8 bytes from each position on.
+        limit: where the lines end that may be regular: of the others not every position has a word.
         fields: the known fields.
-        found: arrays as long as there are lines, `ids` as long as `text`; `texts`, `tables` and
-            `order` are zeros.
+        found: `ends` and `kinds` as long as there are lines, `ids` a byte longer than `text`, the
+            others as there may be regular lines; `texts`, `tables` and `order` are zeros.
     """
     in_all, in_any = ~np.uint64(0), np.uint64(0)
-    position = row = id_end = line = 0
+    position = row = line = 0
+    id_end = _copy(text, 0, 0, found.ids, 0)
     while position < len(text):
         end, present = -1, np.uint64(0)
-        if position < len(words):
+        if position < limit:
             end, present = _read_line(text, words, position, fields, found)
+        found.kinds[line] = OTHER
         if end >= 0:
             id_end = _keep_row(text, words, row, present, id_end, fields, found)
-            found.positions[row], found.present[row] = line, present
+            found.kinds[line], found.present[row] = REGULAR, present
             in_all &= present
             in_any |= present
             row += 1
             position = end
+        elif text[_after_space(text, position)] == _LF:
+            found.kinds[line] = BLANK
         while text[position] != _LF:
             position += 1
         found.ends[line] = position
@@ -161,9 +169,9 @@ def _keep_row(
 
 @compiled
 def join_texts(text: Bytes, found: Found, slot: int, joined: Bytes) -> None:
-    """Write a dimension's texts by code, each ended by a line feed, to `BYTES` of `joined`."""
+    """Write a dimension's texts to `joined` by code, a line feed before the first and after each."""
     starts, stops = found.text_starts, found.text_ends
-    end = 0
+    end = _copy(text, 0, 0, joined, 0)
     for code in range(1, found.texts[slot, COUNTED] + 1):
         end = _copy(text, starts[slot, code], stops[slot, code], joined, end)
 
@@ -184,8 +192,10 @@ def _read_line(
     nth = 0
     while True:
         position = _after_space(text, position + 1)
+        if text[position] != _QUOTE:  # asked first: no word begins behind the line
+            return no
         field = _find_field(words, position + 1, nth, fields, found.order)
-        if text[position] != _QUOTE or field < 0 or seen >> np.uint64(field) & np.uint64(1):
+        if field < 0 or seen >> np.uint64(field) & np.uint64(1):
             return no
         bit = np.uint64(1) << np.uint64(field)
         seen |= bit
@@ -197,8 +207,7 @@ def _read_line(
             position = _after_null(text, position)
         else:
             present |= bit
-            kind = fields.traits[field, KIND]
-            position = _read_value(text, words, position, kind, field, found.values)
+            position = _read_value(text, words, position, field, fields, found.values)
         if position < 0:
             return no
         position = _after_space(text, position)
@@ -212,7 +221,7 @@ def _read_line(
 @inlined
 def _find_field(words: Words, position: int, nth: int, fields: Fields, order: Ints) -> int:
     """Return the field whose name begins here, or -1; `order` is that of the last line."""
-    names, traits = fields
+    names, traits = fields.names, fields.traits
     if _is_name(words, position, names, order[nth], traits[order[nth], LENGTH]):
         return order[nth]
     for field in range(len(names)):
@@ -244,12 +253,13 @@ def _first_bytes(count: int) -> np.uint64:
 
 @inlined
 def _read_value(  # noqa: PLR0911 - a way out for each kind of value, and for each wrong one
-    text: Bytes, words: Words, position: int, kind: int, field: int, values: Ints
+    text: Bytes, words: Words, position: int, field: int, fields: Fields, values: Ints
 ) -> int:
-    """Read a value of that kind and return where it ends, or -1 if it is none.
+    """Read a field's value and return where it ends, or -1 if it is none of its kind.
 
     Its row of `values` gets the number or instant, or where the text starts and ends.
     """
+    kind = fields.traits[field, KIND]
     if text[position] == _QUOTE:
         start = position + 1
         end = _end_of_text(text, words, start)
@@ -271,10 +281,9 @@ def _read_value(  # noqa: PLR0911 - a way out for each kind of value, and for ea
     values[field, 0] = number
     if kind == COUNT:
         return end if end - position <= _MOST_DIGITS else -1
-    if kind == INSTANT and MIN_EPOCH_MS <= number <= MAX_EPOCH_MS and end - position <= 15:
-        values[field, 0] = number * 1000
-        return end
-    return -1
+    values[field, 0] = number * 1000
+    is_instant = fields.first_epoch_ms <= number <= fields.last_epoch_ms
+    return end if kind == INSTANT and is_instant and end - position <= _MOST_EPOCH_DIGITS else -1
 
 
 @inlined

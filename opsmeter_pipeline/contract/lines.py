@@ -12,12 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from opsmeter_pipeline.contract import kernel
+from opsmeter_pipeline.model.clock import MAX_EPOCH_MS, MIN_EPOCH_MS
 from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Part
 from opsmeter_pipeline.model.wire import DIMENSIONS, WIRE, WireField
 
 _WORD_BYTES = 8
 _NUMBERS = tuple(field.column for field in WIRE if field.kind in ("count", "instant"))
+_SHORTEST_BYTES = min(len(field.name) for field in WIRE) + len('{"":""}\n')
+"""No regular line has fewer: there is no room to make for more of them than fit."""
 _KINDS = {
     "text": kernel.TEXT, "count": kernel.COUNT,
     "status": kernel.STATUS, "instant": kernel.INSTANT,
@@ -40,15 +43,17 @@ class Lines(NamedTuple):
     Attributes:
         text: the chunk's bytes.
         ends: the position of each line's line feed.
-        places: one row per line: `slice_index`, `line_number`.
+        parts: which lines belong to which slice.
         regular: one row per regular line, columns `TYPED`, in line order.
+        blank: the positions of lines of white space only, in order.
         irregular: the positions of all other lines, in order.
     """
 
     text: bytes
     ends: NDArray[np.int64]
-    places: pl.DataFrame
+    parts: Sequence[Part]
     regular: pl.DataFrame
+    blank: pl.Series
     irregular: pl.Series
 
     def read(self, positions: pl.Series) -> Iterator[str | None]:
@@ -63,49 +68,67 @@ class Lines(NamedTuple):
             except UnicodeDecodeError:
                 yield None
 
+    def place(self, positions: pl.Series) -> pl.DataFrame:
+        """Return `slice_index` and `line_number` of the lines at these positions."""
+        lines = np.cumsum([0, *(part.lines for part in self.parts)])
+        part = np.searchsorted(lines[1:], positions.to_numpy(), side="right")
+        slices = np.array([one.slice_index for one in self.parts], np.uint32)
+        numbers = np.array([one.first_line_number for one in self.parts], np.int64)
+        return pl.DataFrame(
+            {
+                "slice_index": slices[part],
+                "line_number": numbers[part] - lines[part] + positions.to_numpy(),
+            }
+        )
+
 
 def read_lines(text: bytes, parts: Sequence[Part]) -> Lines:
     """Return the lines of a chunk: their places, and those that are regular as typed rows."""
     lines = sum(part.lines for part in parts)
     found = _make_room(lines, len(text))
-    size = kernel.read_lines(np.frombuffer(text, np.uint8), _read_words(text), _FIELDS, found)
-    positions = found.positions[: size.rows]
-    is_regular = np.zeros(lines, np.bool_)
-    is_regular[positions] = True
-    rows = {"position": pl.Series(positions)}
+    words, limit = _read_words(text)
+    size = kernel.read_lines(np.frombuffer(text, np.uint8), words, limit, _FIELDS, found)
+    kinds = pl.Series("position", found.kinds)
+    regular, blank, irregular = (
+        (kinds == kind).arg_true() for kind in (kernel.REGULAR, kernel.BLANK, kernel.OTHER)
+    )
+    rows = {"position": regular}
     for nth, field in enumerate(WIRE):
         rows[field.column] = (
             _build_column(text, found, size, nth)
             if size.in_any >> nth & 1
             else pl.repeat(None, size.rows, dtype=TYPED[field.column], eager=True)
         )
-    irregular = pl.Series("position", np.flatnonzero(~is_regular), dtype=pl.UInt32)
-    return Lines(text, found.ends, _place(parts), pl.DataFrame(rows), irregular)
+    return Lines(text, found.ends, parts, pl.DataFrame(rows), blank, irregular)
 
 
 def _make_room(lines: int, text_bytes: int) -> kernel.Found:
-    dimensions = len(DIMENSIONS)
+    dimensions, rows = len(DIMENSIONS), min(lines, text_bytes // _SHORTEST_BYTES)
     return kernel.Found(
         ends=np.empty(lines, np.int64),
-        positions=np.empty(lines, np.uint32),
-        present=np.empty(lines, np.uint64),
-        ids=np.empty(text_bytes, np.uint8),
-        numbers=np.zeros((len(_NUMBERS), lines), np.int64),
-        codes=np.empty((dimensions, lines), np.uint32),
+        kinds=np.empty(lines, np.uint8),
+        present=np.empty(rows, np.uint64),
+        ids=np.empty(text_bytes + 1, np.uint8),
+        numbers=np.zeros((len(_NUMBERS), rows), np.int64),
+        codes=np.empty((dimensions, rows), np.uint32),
         texts=np.zeros((dimensions, 2), np.int64),
-        text_starts=np.empty((dimensions, lines + 1), np.int64),
-        text_ends=np.empty((dimensions, lines + 1), np.int64),
+        text_starts=np.empty((dimensions, rows + 1), np.int64),
+        text_ends=np.empty((dimensions, rows + 1), np.int64),
         # At most half full, so that few texts share a place.
-        tables=np.zeros((dimensions, 1 << (2 * lines).bit_length()), np.uint32),
+        tables=np.zeros((dimensions, 1 << (2 * rows).bit_length()), np.uint32),
         order=np.zeros(len(WIRE) + 1, np.int64),
         values=np.zeros((len(WIRE), 2), np.int64),
     )
 
 
-def _read_words(text: bytes) -> NDArray[np.uint64]:
-    """Return the 8 bytes from each position on, of all lines that end 8 bytes before the last."""
-    length = text.rfind(b"\n", 0, max(len(text) - _WORD_BYTES, 0)) + 1
-    return np.ndarray(length, np.dtype("<u8"), buffer=text, strides=(1,))
+def _read_words(text: bytes) -> tuple[NDArray[np.uint64], int]:
+    """Return the 8 bytes from each position on, and where the last line ends that has them all.
+
+    There are always two words or more: Numba would compile again for an array that is contiguous.
+    """
+    padded = text if len(text) > _WORD_BYTES else bytes(2 * _WORD_BYTES)
+    words = np.ndarray(len(padded) - _WORD_BYTES + 1, np.dtype("<u8"), buffer=padded, strides=(1,))
+    return words, text.rfind(b"\n", 0, max(len(text) - _WORD_BYTES, 0)) + 1
 
 
 def _describe_fields() -> kernel.Fields:
@@ -113,7 +136,7 @@ def _describe_fields() -> kernel.Fields:
     longest = -(-max(map(len, names)) // _WORD_BYTES) * _WORD_BYTES
     words = np.array(names, f"S{longest}").view("<u8").reshape(len(names), -1)
     traits = [(len(field.name), _KINDS[field.kind], _find_slot(field.column)) for field in WIRE]
-    return kernel.Fields(words, np.array(traits, np.int64))
+    return kernel.Fields(words, np.array(traits, np.int64), MIN_EPOCH_MS, MAX_EPOCH_MS)
 
 
 def _find_slot(column: str) -> int:
@@ -142,24 +165,16 @@ def _build_column(text: bytes, found: kernel.Found, size: kernel.Size, nth: int)
 
 def _build_dimension(text: bytes, found: kernel.Found, slot: int) -> pl.Series:
     """Return a dimension's texts by code, null for 0."""
-    joined = np.empty(found.texts[slot, kernel.BYTES], np.uint8)
+    joined = np.empty(found.texts[slot, kernel.BYTES] + 1, np.uint8)
     kernel.join_texts(np.frombuffer(text, np.uint8), found, slot, joined)
     none = pl.Series([None], dtype=pl.Categorical)
     return pl.concat([none, _split(joined).cast(pl.Categorical)])
 
 
 def _split(joined: NDArray[np.uint8]) -> pl.Series:
-    """Return texts of which each is ended by a line feed; no value of a regular line has one."""
-    return pl.scan_lines(joined.tobytes(), name="text").collect().to_series()
+    """Return texts of which each is ended by a line feed; no value of a regular line has one.
 
-
-def _place(parts: Sequence[Part]) -> pl.DataFrame:
-    places = [
-        pl.select(
-            slice_index=pl.repeat(part.slice_index, part.lines, dtype=pl.UInt32),
-            line_number=pl.int_range(part.lines, dtype=pl.Int64) + part.first_line_number,
-        )
-        for part in parts
-    ]
-    none = pl.DataFrame(schema={"slice_index": pl.UInt32(), "line_number": pl.Int64()})
-    return pl.concat([none, *places])
+    Another one comes before the first, because a text can begin as compressed files do: `xک` is
+    taken for zlib.
+    """
+    return pl.scan_lines(joined.tobytes(), name="text").collect().to_series()[1:]

@@ -1,10 +1,12 @@
 """Python functions as machine code, compiled by Numba when they are first called.
 
-For loops over bytes or rows that no library has. A loop and all it calls stand in one module,
-because Numba sees by that module's file alone whether compiled code is outdated. Compiled code
-only borrows its arrays: it makes none and returns none.
+For loops over bytes or rows that no library has. A loop, all it calls and its constants stand in
+one module, because Numba sees by that module's file alone whether compiled code is outdated; what
+comes from elsewhere is an argument. Compiled code only borrows its arrays: it makes none and
+returns none.
 """
 
+import pickle
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -24,20 +26,24 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     """Return the function compiled, free to run on several threads at once.
 
     The machine code is kept beside the module, or in the user's cache folder if nothing can be
-    written there; if nothing can be written anywhere, each process compiles for itself.
+    written there; if nothing can be written anywhere, each process compiles for itself. What is
+    kept and broken is thrown away and made again.
     """
 
     @cache
-    def build() -> Callable[Arguments, Result]:
+    def build() -> Any:  # noqa: ANN401 - Numba has no public type for it
         try:
-            made = numba.njit(cache=True, **_OPTIONS)(function)
+            return numba.njit(cache=True, **_OPTIONS)(function)
         except RuntimeError:  # no place for a cache
-            made = numba.njit(**_OPTIONS)(function)
-        return cast("Callable[Arguments, Result]", made)
+            return numba.njit(**_OPTIONS)(function)
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return build()(*args, **kwargs)
+        try:
+            return build()(*args, **kwargs)
+        except (pickle.UnpicklingError, EOFError):  # a file of the cache was cut, as by power loss
+            build().recompile()
+            return build()(*args, **kwargs)
 
     return call
 

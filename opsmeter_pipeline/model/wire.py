@@ -1,6 +1,6 @@
 """The payload on the wire: each field's name, type and need, in the words of the producers.
 
-This is the one list the regular-line pattern, the typed frames, the CSV reader and the
+This is the one list the compiled reader, the typed frames, the CSV reader and the
 docs read. Add a field here first, then its column in `tables.EVENTS`. What a value may be
 beyond its type is a rule and stands in `contract.rules`.
 """

@@ -1,7 +1,10 @@
 """Regular lines: which they are, and that the quick way reads them as the exact way does."""
 
 import json
+import subprocess
+import sys
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from opsmeter_pipeline.model.landed import Part
 from tests.scenario import ABSENT, line, payload
 from tests.strategies import lines, valid_payloads
 
+REPO = Path(__file__).resolve().parents[2]
 LAST = b"a last line, which the quick way never reads"
 
 
@@ -126,11 +130,47 @@ def test_line_of_unreadable_bytes_is_not_regular(byte: bytes) -> None:
 
 def test_last_line_is_left_to_the_exact_way_and_lost_by_none() -> None:
     assert list(read_lines(b"", []).irregular) == []
-    for texts in ([b"1"], [b"", b""], [line().encode()], [line().encode(), b"", b"2"]):
+    for texts in ([b"1"], [b"", b" \t\r"], [b""], [line().encode()], [line().encode(), b"", b"2"]):
         found = read_lines(b"\n".join([*texts, b""]), [Part(0, 1, len(texts))])
-        both = sorted([*found.regular["position"], *found.irregular])
-        assert both == list(range(len(texts)))
+        every = sorted([*found.regular["position"], *found.blank, *found.irregular])
+        assert every == list(range(len(texts)))
+        assert list(found.blank) == [at for at, text in enumerate(texts) if not text.strip()]
         assert list(found.read(found.irregular)) == [texts[at].decode() for at in found.irregular]
+
+
+@pytest.mark.parametrize("field", ["externalRequestId", "model", "tenantId", "endpointTag"])
+@pytest.mark.parametrize("start", ["xک", "xڤ", "BZh91AY", "(µ/ý", "PK"])
+def test_texts_that_begin_as_compressed_files_do_are_texts(field: str, start: str) -> None:
+    spelled = json.dumps(payload(**{field: start}), ensure_ascii=False)
+    check_that_both_ways_agree([spelled.encode(), line().encode()])
+    assert are_regular(spelled, line()) == [True, True]
+
+
+def test_nothing_behind_the_text_is_read() -> None:
+    """A line that ends where a name should begin, and behind it a name's first word."""
+    done = subprocess.run([sys.executable, "-c", _AT_THE_END_OF_A_PAGE], check=False, cwd=REPO)
+    assert done.returncode == 0
+
+
+_AT_THE_END_OF_A_PAGE = """
+import ctypes, mmap
+import numpy as np
+from opsmeter_pipeline.contract import kernel, lines
+
+text = b"{\\nexternal\\n"
+size = mmap.PAGESIZE
+pages = mmap.mmap(-1, 2 * size)
+start = size - len(text)
+pages[start:size] = text
+protect = ctypes.CDLL(None).mprotect
+protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+assert protect(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + size, size, 0) == 0
+words, limit = lines._read_words(text)
+words = np.ndarray(len(words), "<u8", buffer=pages, offset=start, strides=(1,))
+here = np.frombuffer(pages, np.uint8)[start:size]
+found = lines._make_room(2, len(text))
+assert kernel.read_lines(here, words, limit, lines._FIELDS, found).rows == 0
+"""
 
 
 @pytest.mark.parametrize("length", range(20))
@@ -184,6 +224,5 @@ def check_that_both_ways_agree(texts: list[bytes]) -> None:
     positions = found.regular["position"]
     exact = parse_exactly(zip(positions, found.read(positions), strict=True))
     assert exact.rejected.is_empty()
-    assert exact.blank.is_empty()
     assert exact.rows["extra"].null_count() == found.regular.height
     assert found.regular.equals(exact.rows.drop("extra"))
