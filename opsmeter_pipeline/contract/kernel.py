@@ -169,7 +169,7 @@ def _keep_row(
 
 @compiled
 def join_texts(text: Bytes, found: Found, slot: int, joined: Bytes) -> None:
-    """Write a dimension's texts to `joined` by code, a line feed before the first and after each."""
+    """Write a dimension's texts by code to `joined`, line feeds before the first and after each."""
     starts, stops = found.text_starts, found.text_ends
     end = _copy(text, 0, 0, joined, 0)
     for code in range(1, found.texts[slot, COUNTED] + 1):
