@@ -62,8 +62,8 @@ def mark_candidates(hashes: Iterable[pl.DataFrame], known: pl.DataFrame) -> list
         known: all published events of these ids.
     """
     parts = [*hashes]
-    seen = pl.concat(parts).lazy().group_by("id").len().filter(pl.col("len") > 1)
-    repeated = seen.select("id").collect(engine="streaming")
+    seen = pl.concat([hash_ids(known).clear(), *parts]).lazy().group_by("id").len()
+    repeated = seen.filter(pl.col("len") > 1).select("id").collect(engine="streaming")
     wanted = pl.concat([repeated, hash_ids(known)])["id"].implode()
     return [part["id"].is_in(wanted) for part in parts]
 

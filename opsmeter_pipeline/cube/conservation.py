@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from opsmeter_pipeline.cube.sums import TOLD, dimensions_of, to_hour_and_day
+from opsmeter_pipeline.cube.sums import TOLD, to_hour_and_day
 from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
@@ -20,6 +20,7 @@ from opsmeter_pipeline.model.tables import (
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    dimensions_of,
 )
 from opsmeter_pipeline.model.verdict import SAMPLE_ROWS, Verdict
 
@@ -128,13 +129,14 @@ def judge_dimensions(cuts: Sequence[Cut], cubes: Mapping[str, pl.DataFrame]) -> 
         cuts: what `cut_events` returned for each part of the events.
         cubes: rows of each cube table, by table name.
     """
+    of_events = {name: _add_cuts(cuts, name) for name in cuts[0].by}
     differing: list[dict[str, object]] = []
     for table in (ATTRIBUTION_HOURLY, USERS_DAILY):
         of_cube = _sum_by_each(cubes[table.name].lazy(), dimensions_of(table))
         differing += [
             {"place": table.name, "dimension": name, **row}
             for name in dimensions_of(table)
-            for row in _compare(_add_cuts(cuts, name), of_cube[name])
+            for row in _compare(of_events[name], of_cube[name])
         ]
     return _conserved(differing, "Every dimension of the cubes sums up to the events.")
 

@@ -21,13 +21,13 @@ from opsmeter_pipeline.model.tables import (
     EVENTS,
     INPUT_STEPS,
     LATENCY_HOURLY,
-    MEASURE_NAMES,
     OUTPUT_STEPS,
     PRICED,
     TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    dimensions_of,
     name_step,
 )
 
@@ -104,11 +104,6 @@ def _add(table: Table, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     dimensions = dimensions_of(table)
     sums = [pl.col(name).sum() for name in parts[0].columns if name not in dimensions]
     return _group(pl.concat(parts).lazy(), table, sums).collect(engine="streaming")
-
-
-def dimensions_of(table: Table) -> list[str]:
-    """Return the columns that the rows of a cube table are by."""
-    return [name for name in table.schema if name not in MEASURE_NAMES]
 
 
 def to_hour_and_day(events: pl.LazyFrame) -> pl.LazyFrame:

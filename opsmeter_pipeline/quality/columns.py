@@ -17,7 +17,7 @@ from opsmeter_pipeline.drift.verdicts import KINDS, VERDICTS
 from opsmeter_pipeline.model.budget import DAILY, MONTHLY
 from opsmeter_pipeline.model.columns import INSTANT, Column, Table
 from opsmeter_pipeline.model.condition import SEVERITIES
-from opsmeter_pipeline.model.tables import CUBES, MEASURE_NAMES
+from opsmeter_pipeline.model.tables import CUBES, dimensions_of
 from opsmeter_pipeline.model.unpriced import REASONS
 from opsmeter_pipeline.model.wire import DATA_MODES, ENVIRONMENTS, SERVICE_TIERS, STATUSES
 from opsmeter_pipeline.price.held import NO_MODEL, NO_TOKENS
@@ -87,10 +87,7 @@ _GRAIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "quarantine": ("file", "line_number"),
         "ingest_batches": ("batch_id",),
         "ingest_files": ("batch_id", "file"),
-        **{
-            cube.name: tuple(name for name in cube.schema if name not in MEASURE_NAMES)
-            for cube in CUBES
-        },
+        **{cube.name: dimensions_of(cube) for cube in CUBES},
         "tracking_hourly": (
             "batch_id",
             "source",

@@ -24,10 +24,10 @@ from opsmeter_pipeline.model.tables import (
     DAY_CHANGES,
     EVENTS,
     INGEST_FILES,
-    MEASURE_NAMES,
     PRICED,
     RESTATEMENTS,
     USERS_DAILY,
+    dimensions_of,
 )
 from opsmeter_pipeline.price.own_rows import OWN_SOURCE
 from opsmeter_pipeline.reprice import LISTED, PLACE
@@ -49,10 +49,7 @@ _MEASURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What another price changes in each table that is summed of events."""
-_CUBE_KEYS = {
-    cube.name: tuple(name for name in cube.schema if name not in MEASURE_NAMES)
-    for cube in (ATTRIBUTION_HOURLY, USERS_DAILY)
-}
+_CUBE_KEYS = {cube.name: dimensions_of(cube) for cube in (ATTRIBUTION_HOURLY, USERS_DAILY)}
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         **_CUBE_KEYS,

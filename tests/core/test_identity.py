@@ -206,6 +206,7 @@ def test_candidates_are_the_lines_whose_id_occurs_twice_or_is_known() -> None:
         (known, [[True, False], [False, True, True], []]),
     ):
         assert [mask.to_list() for mask in mark_candidates(parts, published)] == marked
+    assert mark_candidates([], NOTHING_KNOWN) == []
 
 
 def test_nothing_staged_has_no_verdicts() -> None:

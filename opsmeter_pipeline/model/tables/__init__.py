@@ -16,6 +16,7 @@ from opsmeter_pipeline.model.tables.cubes import (
     UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
+    dimensions_of,
     name_step,
 )
 from opsmeter_pipeline.model.tables.doubles import DOUBLE_INSTRUMENTATION
@@ -106,6 +107,7 @@ __all__ = [
     "USERS_LATENCY_DAILY",
     "VERDICT_CHANGES",
     "WATERMARKS",
+    "dimensions_of",
     "name_step",
 ]
 

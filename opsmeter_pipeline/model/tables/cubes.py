@@ -86,6 +86,12 @@ _MOMENTS = (
 MEASURE_NAMES = tuple(measure.name for measure in (*_MEASURES, *_MOMENTS))
 """All columns of cubes that are no dimension."""
 
+
+def dimensions_of(cube: Table) -> tuple[str, ...]:
+    """Return the columns that the rows of a cube are by, in its order."""
+    return tuple(name for name in cube.schema if name not in MEASURE_NAMES)
+
+
 ATTRIBUTION_HOURLY = Table(
     "attribution_hourly",
     "One batch's sum for an hour and a combination of all attribution dimensions but user.",
