@@ -40,10 +40,12 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     staging = home.staging(context.run.run_id)
     slices, identifiers = staging.read_slices(), home.identifiers
 
+    events, hashes = (staging.events(name).write() for name in ("judged_events", "id_hashes"))
+
     def judge(chunk: Chunk) -> pl.DataFrame:
         judged = judge_chunk(chunk, slices, identifiers)
-        staging.write_events(f"judged_events/{chunk.number:05}", judged.events)
-        staging.write_events(f"id_hashes/{chunk.number:05}", hash_ids(judged.events))
+        events.write(chunk.number, judged.events)
+        hashes.write(chunk.number, hash_ids(judged.events))
         kept = count_kept(judged.events)  # here, because reading the events again costs more
         staging.write(f"kept/{chunk.number:05}", kept)
         staging.write(f"present/{chunk.number:05}", count_present(judged.events, kept, slices))
@@ -56,7 +58,8 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         slices, chunk_bytes=limits.chunk_bytes, unpacked_bytes=limits.unpacked_bytes
     )
     columns = ("lines", "blank", "quarantined")
-    counts = staging.write_counts("contract", map_bounded(judge, reader), columns=columns)
+    with events, hashes:
+        counts = staging.write_counts("contract", map_bounded(judge, reader), columns=columns)
     staging.write(
         "checksums", pl.DataFrame({"checksum": reader.checksums}, schema={"checksum": pl.String})
     )

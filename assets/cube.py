@@ -29,11 +29,12 @@ def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mater
     """
     staging = home.staging(context.run.run_id)
     duplicates = name_batches(staging.read("duplicates"), staging.read_slices())
-    groups = staging.event_groups("priced_measures")
+    measures = staging.events("priced_measures")
+    groups = measures.groups
     redelivered = [duplicates, *[duplicates.clear()] * (len(groups) - 1)]
 
     def sum_group(one: tuple[Sequence[Path], pl.DataFrame]) -> Sums:
-        return sum_part(staging.read_together(one[0]), one[1])
+        return sum_part(measures.read_together(one[0]), one[1])
 
     summed = map_bounded(sum_group, zip(groups, redelivered, strict=True), workers=2)
     figures: dict[str, int] = {}

@@ -37,16 +37,16 @@ def identity_verdicts(
     for `cube` to count, conflicting ones for `publish` to quarantine.
     """
     staging = home.staging(context.run.run_id)
-    slices, parts = staging.read_slices(), staging.event_parts("judged_events")
-    ids = (staging.read_events(part, [REQUEST_ID])[REQUEST_ID] for part in parts)
+    slices, events, hashes = (
+        staging.read_slices(), staging.events("judged_events"), staging.events("id_hashes"),
+    )  # fmt: skip
+    ids = (events.read(part, [REQUEST_ID])[REQUEST_ID] for part in events.paths)
     found = read_known_events(home.lake, staging, ids=ids, columns=PUBLISHED)
     is_replayed = pl.col("batch_id").is_in(staging.read("replayed")["batch_id"].implode())
     published, known = found.filter(is_replayed), found.filter(~is_replayed).select(KNOWN)
-    hashes = map(staging.read_events, staging.event_parts("id_hashes"))
-    marked = zip(parts, mark_candidates(hashes, known), strict=True)
-    candidates = pl.concat(
-        map_bounded(lambda one: staging.read_events(one[0]).filter(one[1]), marked)
-    )
+    masks = mark_candidates(map(hashes.read, hashes.paths), known)
+    marked = zip(events.paths, masks, strict=True)
+    candidates = pl.concat(map_bounded(lambda one: events.read(one[0]).filter(one[1]), marked))
     verdicts = identify_batches(
         order_batches(candidates, slices), known, find_slices(published, slices)
     )

@@ -50,8 +50,8 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     run_id, sources, now = context.run.run_id, home.price_sources(), utc_now()
     staging = home.staging(run_id)
     log = settle_prices(home.lake, sources, staging, by=run_id, now=now)
-    parts = staging.event_parts("judged_events")
-    named = map_bounded(lambda part: staging.read_events(part, NAMES).unique(), parts)
+    events = staging.events("judged_events")
+    named = map_bounded(lambda part: events.read(part, NAMES).unique(), events.paths)
     refused = [pl.read_parquet(part, columns=[*NAMES]) for part in staging.parts("refused")]
     names = pl.concat([one.cast(pl.String) for one in (*named, *refused)]).unique().drop_nulls()
     found = find_cards(home.lake, sources.book, log, staging, names=names, now=now)
@@ -93,20 +93,22 @@ def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     slices = staging.read_slices()
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
     comparables = Comparables(staging.read("comparable_names"), staging.read("comparable_rates"))
+    judged, measures = staging.events("judged_events"), staging.events("priced_measures").write()
 
     def price(part: Path) -> pl.DataFrame:
-        events = apply_verdicts(staging.read_events(part), verdicts)
+        events = apply_verdicts(judged.read(part), verdicts)
         priced = price_events(events, cards, comparables=comparables)
         rows = to_event_rows(priced, slices)
         staging.write(f"priced_events/{part.stem}", rows)
-        staging.write_events(f"priced_measures/{part.stem}", rows.select(READS))
+        measures.write(int(part.stem), rows.select(READS))
         staging.write(f"lags/{part.stem}", count_lags(priced, slices))
         staging.write(f"arrivals/{part.stem}", count_arrivals(rows))
         return count_priced(priced)
 
-    counts = staging.write_counts(
-        "price", map_bounded(price, staging.event_parts("judged_events")), columns=PRICED_COUNTS
-    )
+    with measures:
+        counts = staging.write_counts(
+            "price", map_bounded(price, judged.paths), columns=PRICED_COUNTS
+        )
     figures = {
         "cost_usd": str(counts["cost_usd"].sum()),
         "unpriced": int(counts["unpriced_events"].sum()),

@@ -31,8 +31,8 @@ def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     straight = map_bounded(
         lambda part: sum_straight(pl.read_parquet(part, columns=[*COMPARED])), published
     )
-    measures = staging.event_groups("priced_measures")
-    cuts = [*map_bounded(lambda group: cut_events(staging.read_together(group)), measures)]
+    measures = staging.events("priced_measures")
+    cuts = [*map_bounded(lambda group: cut_events(measures.read_together(group)), measures.groups)]
     return {
         "cube_equals_events": judge_sums(straight, cubes, redelivered=redelivered),
         "dimensions_equal_events": judge_dimensions(cuts, cubes),

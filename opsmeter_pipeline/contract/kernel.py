@@ -30,6 +30,7 @@ _OPEN, _CLOSE, _COLON, _COMMA = (ord(one) for one in "{}:,")
 _ZERO, _ONE, _FIVE, _NINE = (ord(one) for one in "0159")
 _N, _U, _L, _T, _Z = (ord(one) for one in "nulTZ")
 _DASH, _PLUS, _DOT = (ord(one) for one in "-+.")
+_WORD_BYTES = 8
 _MOST_DIGITS, _MOST_EPOCH_DIGITS = 13, 15
 _MOST_FRACTION_DIGITS = 9
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -111,19 +112,19 @@ class Size(NamedTuple):
 
 
 @compiled
-def read_lines(text: Bytes, words: Words, limit: int, fields: Fields, found: Found) -> Size:
+def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
     """Fill `found` and return its sizes.
 
     Args:
         text: whole lines, each ended by a line feed.
-        words: the 8 bytes from each position on.
-        limit: where the lines end that may be regular: of the others not every position has a word.
+        words: the 8 bytes from each position on that has so many.
         fields: the known fields.
         found: `ends` and `kinds` as long as there are lines, `ids` a byte longer than `text`, the
             others as there may be regular lines; `texts`, `tables` and `order` are zeros.
     """
     in_all, in_any = ~np.uint64(0), np.uint64(0)
     position = row = line = 0
+    limit = _end_of_lines(text, len(text) - _WORD_BYTES)
     id_end = _copy(text, 0, 0, found.ids, 0)
     while position < len(text):
         end, present = -1, np.uint64(0)
@@ -145,6 +146,14 @@ def read_lines(text: Bytes, words: Words, limit: int, fields: Fields, found: Fou
         line += 1
         position += 1
     return Size(row, id_end, in_all, in_any)
+
+
+@inlined
+def _end_of_lines(text: Bytes, position: int) -> int:
+    """Return where the last line ends that lies before a position; 0 if none does."""
+    while position > 0 and text[position - 1] != _LF:
+        position -= 1
+    return max(position, 0)
 
 
 @inlined

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opsmeter_pipeline.contract import kernel
 from opsmeter_pipeline.model.clock import MAX_EPOCH_MS, MIN_EPOCH_MS
 from opsmeter_pipeline.model.columns import INSTANT
-from opsmeter_pipeline.model.landed import Part
+from opsmeter_pipeline.model.landed import Part, Text
 from opsmeter_pipeline.model.wire import DIMENSIONS, WIRE, WireField
 
 _WORD_BYTES = 8
@@ -49,7 +49,7 @@ class Lines(NamedTuple):
         irregular: the positions of all other lines, in order.
     """
 
-    text: bytes
+    text: memoryview
     ends: NDArray[np.int64]
     parts: Sequence[Part]
     regular: pl.DataFrame
@@ -64,7 +64,8 @@ class Lines(NamedTuple):
         for position in positions:
             start = int(self.ends[position - 1]) + 1 if position else 0
             try:
-                yield self.text[start : int(self.ends[position])].rstrip(b"\r").decode()
+                line = bytes(self.text[start : int(self.ends[position])])
+                yield line.rstrip(b"\r").decode()
             except UnicodeDecodeError:
                 yield None
 
@@ -82,12 +83,12 @@ class Lines(NamedTuple):
         )
 
 
-def read_lines(text: bytes, parts: Sequence[Part]) -> Lines:
+def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
     """Return the lines of a chunk: their places, and those that are regular as typed rows."""
+    text = memoryview(chunk).toreadonly()  # Numba would compile again for memory of another kind
     lines = sum(part.lines for part in parts)
     found = _make_room(lines, len(text))
-    words, limit = _read_words(text)
-    size = kernel.read_lines(np.frombuffer(text, np.uint8), words, limit, _FIELDS, found)
+    size = kernel.read_lines(np.frombuffer(text, np.uint8), _read_words(text), _FIELDS, found)
     kinds = pl.Series("position", found.kinds)
     regular, blank, irregular = (
         (kinds == kind).arg_true() for kind in (kernel.REGULAR, kernel.BLANK, kernel.OTHER)
@@ -121,14 +122,13 @@ def _make_room(lines: int, text_bytes: int) -> kernel.Found:
     )
 
 
-def _read_words(text: bytes) -> tuple[NDArray[np.uint64], int]:
-    """Return the 8 bytes from each position on, and where the last line ends that has them all.
+def _read_words(text: memoryview) -> NDArray[np.uint64]:
+    """Return the 8 bytes from each position on that has so many.
 
     There are always two words or more: Numba would compile again for an array that is contiguous.
     """
     padded = text if len(text) > _WORD_BYTES else bytes(2 * _WORD_BYTES)
-    words = np.ndarray(len(padded) - _WORD_BYTES + 1, np.dtype("<u8"), buffer=padded, strides=(1,))
-    return words, text.rfind(b"\n", 0, max(len(text) - _WORD_BYTES, 0)) + 1
+    return np.ndarray(len(padded) - _WORD_BYTES + 1, np.dtype("<u8"), buffer=padded, strides=(1,))
 
 
 def _describe_fields() -> kernel.Fields:
@@ -147,7 +147,7 @@ def _find_slot(column: str) -> int:
 _FIELDS = _describe_fields()
 
 
-def _build_column(text: bytes, found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series:
+def _build_column(text: memoryview, found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series:
     field, slot = WIRE[nth], int(_FIELDS.traits[nth, kernel.SLOT])
     if field.column in DIMENSIONS:
         return _build_dimension(text, found, slot).gather(found.codes[slot, : size.rows])
@@ -163,7 +163,7 @@ def _build_column(text: bytes, found: kernel.Found, size: kernel.Size, nth: int)
     return values.set(pl.Series(is_absent), None)
 
 
-def _build_dimension(text: bytes, found: kernel.Found, slot: int) -> pl.Series:
+def _build_dimension(text: memoryview, found: kernel.Found, slot: int) -> pl.Series:
     """Return a dimension's texts by code, null for 0."""
     joined = np.empty(found.texts[slot, kernel.BYTES] + 1, np.uint8)
     kernel.join_texts(np.frombuffer(text, np.uint8), found, slot, joined)

@@ -7,8 +7,10 @@ Add here what landing, contract and the ledger must agree on. Reading bytes belo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
+Text: TypeAlias = bytes | memoryview
+"""Bytes that are read in place: `bytes`, or a view of memory that holds them."""
 Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("jsonl", "jsonl.gz", "jsonl.zst", "csv", "parquet")
 
@@ -99,5 +101,5 @@ class Chunk:
     """
 
     number: int
-    text: bytes
+    text: Text
     parts: Sequence[Part]

@@ -9,7 +9,8 @@ import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, NamedTuple
+from io import BufferedIOBase
+from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
@@ -22,7 +23,7 @@ from opsmeter_pipeline.model.errors import (
     SliceChangedError,
     UnpackLimitError,
 )
-from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice
+from opsmeter_pipeline.model.landed import Chunk, LandedFile, Part, Slice, Text
 from opsmeter_pipeline.storage.records import DAMAGE, describe_damage, read_json_lines
 from opsmeter_pipeline.storage.window import Window
 from opsmeter_pipeline.tracking.manifests import SUFFIX as MANIFEST_SUFFIX
@@ -139,7 +140,7 @@ class Landing:
 
     def read_slice(
         self, one: Slice, *, block_bytes: int, unpacked_bytes: int
-    ) -> Generator[bytes, None, tuple[str, Damage | None]]:
+    ) -> Generator[Text, None, tuple[str, Damage | None]]:
         """Yield the slice's records as JSON lines, in blocks of whole lines of about that size.
 
         The generator's return value is `(checksum, damage)`: what the stored bytes summed up to,
@@ -198,7 +199,7 @@ class Landing:
             if not any(part.startswith(".") for part in file.split("/"))
         ]
 
-    def _open(self, file: str) -> IO[bytes]:
+    def _open(self, file: str) -> BufferedIOBase:
         return self._fs.open(f"{self._base}/{file}", "rb")
 
     def _modified_at(self, info: dict[str, Any]) -> datetime:
@@ -242,7 +243,7 @@ class ChunkReader:
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks; the blocks of one slice stay in order."""
-        blocks: list[bytes] = []
+        blocks: list[Text] = []
         parts: list[Part] = []
         number = size = 0
         for block, part in self._blocks():
@@ -255,7 +256,7 @@ class ChunkReader:
         if blocks or number == 0:  # a run without lines has one empty chunk, not a special case
             yield Chunk(number, _join(blocks), parts)
 
-    def _blocks(self) -> Iterator[tuple[bytes, Part]]:
+    def _blocks(self) -> Iterator[tuple[Text, Part]]:
         for index, one in enumerate(self._slices):
             line_number = one.first_line_number
             blocks = self._landing.read_slice(
@@ -276,11 +277,11 @@ class ChunkReader:
                 self.damages[index] = damage
 
 
-def _join(blocks: list[bytes]) -> bytes:
+def _join(blocks: list[Text]) -> Text:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-def _is_mid_line(source: IO[bytes], byte_start: int) -> bool:
+def _is_mid_line(source: BufferedIOBase, byte_start: int) -> bool:
     """Return whether the slice before ended with a complete object and no line feed."""
     if byte_start == 0:
         return False
@@ -288,7 +289,7 @@ def _is_mid_line(source: IO[bytes], byte_start: int) -> bool:
     return source.read(1) != b"\n"
 
 
-def _after_last_line_feed(file: IO[bytes], start: int, end: int) -> int | None:
+def _after_last_line_feed(file: BufferedIOBase, start: int, end: int) -> int | None:
     while end > start:
         block_start = max(start, end - _BLOCK_BYTES)
         file.seek(block_start)
@@ -299,7 +300,7 @@ def _after_last_line_feed(file: IO[bytes], start: int, end: int) -> int | None:
     return None
 
 
-def _after_first_line_feed(file: IO[bytes], start: int, end: int) -> int | None:
+def _after_first_line_feed(file: BufferedIOBase, start: int, end: int) -> int | None:
     file.seek(start)
     for block_start in range(start, end, _BLOCK_BYTES):
         found = file.read(min(_BLOCK_BYTES, end - block_start)).find(b"\n")

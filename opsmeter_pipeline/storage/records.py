@@ -17,7 +17,7 @@ import polars as pl
 from backports import zstd
 
 from opsmeter_pipeline.model.errors import UnpackLimitError
-from opsmeter_pipeline.model.landed import Format
+from opsmeter_pipeline.model.landed import Format, Text
 from opsmeter_pipeline.model.wire import WIRE
 from opsmeter_pipeline.storage.window import Window
 
@@ -56,7 +56,7 @@ def read_json_lines(
     block_bytes: int,
     unpacked_bytes: int,
     left_over: Sequence[bytes],
-) -> Iterator[bytes]:
+) -> Iterator[Text]:
     """Yield the records of a stored file as JSON lines, in blocks that end with a line feed.
 
     Args:
@@ -84,7 +84,7 @@ def read_json_lines(
     yield from _csv_lines(blocks) if form == "csv" else blocks
 
 
-def _read_plain(stored: Window, size: int) -> tuple[bytes, None]:
+def _read_plain(stored: Window, size: int) -> tuple[Text, None]:
     return stored.read_lines(size), None
 
 
@@ -114,16 +114,16 @@ class _Unpacked:
 
 
 def _whole_lines(
-    read: Callable[[], tuple[bytes, BaseException | None]], left_over: Sequence[bytes]
-) -> Iterator[bytes]:
+    read: Callable[[], tuple[Text, BaseException | None]], left_over: Sequence[bytes]
+) -> Iterator[Text]:
     """Yield blocks of whole lines; the last line gets a line feed if it has none."""
     begun, is_first = _BegunLine(), True
     damage: BaseException | None = None
     while damage is None:
         block, damage = read()
         if is_first:
-            begin = next((one for one in left_over if block.startswith(one)), b"")
-            block, is_first = block.removeprefix(begin), False
+            begin = next((one for one in left_over if block[: len(one)] == one), b"")
+            block, is_first = block[len(begin) :], False
             if begin and not block and damage is None:
                 continue
         if not block:
@@ -143,16 +143,17 @@ class _BegunLine:
         self.text = b""
         self._is_cut_short = False
 
-    def complete(self, block: bytes) -> bytes:
+    def complete(self, block: Text) -> Text:
         """Return the lines that the block completes; the rest of it is the begun line now."""
+        if block[-1:] == b"\n" and not self.text:
+            return block
+        block = bytes(block)
         if self._is_cut_short:
             end = block.find(b"\n")
             if end < 0:
                 return b""
             block, self._is_cut_short = block[end:], False
         cut = block.rfind(b"\n") + 1
-        if cut == len(block) and not self.text:
-            return block
         lines = b"".join((self.text, memoryview(block)[:cut])) if cut else b""
         self.text = block[cut:] if cut else self.text + block
         if len(self.text) > MAX_LINE_BYTES:
@@ -160,14 +161,14 @@ class _BegunLine:
         return lines
 
 
-def _csv_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _csv_lines(blocks: Iterator[Text]) -> Iterator[bytes]:
     """Yield CSV records as JSON lines.
 
     One record is one physical line, so that a stray quote costs no other line.
     """
     header: list[str] | None = None
     for block in blocks:
-        lines = block.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        lines = str(block, "utf-8", "surrogateescape").split("\n")[:-1]
         if header is None:
             header = _csv_cells(lines.pop(0).rstrip("\r")) or []
         records = (_csv_record(line.rstrip("\r"), header) for line in lines)

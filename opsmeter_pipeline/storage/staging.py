@@ -12,9 +12,7 @@ import polars as pl
 
 from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import INGEST_FILES, SLICE_SCHEMA
-
-_TOGETHER = 4
-"""How many parts make a group; single ones sum up to far more rows in all (ADR 0034)."""
+from opsmeter_pipeline.storage.event_parts import EventParts
 
 
 class Staging:
@@ -36,39 +34,9 @@ class Staging:
         frame.write_parquet(path, compression="zstd", compression_level=1)
         return path
 
-    def write_events(self, name: str, events: pl.DataFrame) -> None:
-        """Write event rows as the part `<folder>/<number>` of a folder.
-
-        As Arrow IPC, a third of Parquet's time for rows that are read once. A column without any
-        value is left out; the folder's schema, the same for all parts, tells of it.
-        """
-        path = self.folder / f"{name}.arrow"
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        empty = [one.name for one in events if one.null_count() == len(one)]
-        events.drop(empty).write_ipc(path)
-        events.clear().write_ipc(path.with_name(f"{path.stem}.schema"))
-
-    def read_events(self, part: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
-        """Return the event rows of a part: these columns, or all."""
-        empty = pl.read_ipc(part.with_suffix(".schema"), columns=list(columns) or None)
-        written = pl.read_ipc_schema(part).keys()
-        kept = [name for name in empty.columns if name in written]
-        if not kept:  # no column has a value because there is no row
-            return empty
-        return pl.concat([empty, pl.read_ipc(part, columns=kept)], how="diagonal")
-
-    def event_parts(self, name: str) -> list[Path]:
-        """Return the files of the event rows written as `<name>/...`, in order."""
-        return sorted((self.folder / name).glob("*.arrow"))
-
-    def event_groups(self, name: str) -> list[list[Path]]:
-        """Return these files in groups: few enough to be held at once, many enough to sum well."""
-        parts = self.event_parts(name)
-        return [parts[start : start + _TOGETHER] for start in range(0, len(parts), _TOGETHER)]
-
-    def read_together(self, parts: Sequence[Path]) -> pl.DataFrame:
-        """Return the event rows of several parts."""
-        return pl.concat(map(self.read_events, parts))
+    def events(self, name: str) -> EventParts:
+        """Return the parts of event rows of that name."""
+        return EventParts(self.folder / name)
 
     def read(self, name: str) -> pl.DataFrame:
         """Return the frame written under that name."""

@@ -165,11 +165,13 @@ pages[start:size] = text
 protect = ctypes.CDLL(None).mprotect
 protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 assert protect(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + size, size, 0) == 0
-words, limit = lines._read_words(text)
-words = np.ndarray(len(words), "<u8", buffer=pages, offset=start, strides=(1,))
+count = len(lines._read_words(memoryview(text)))
+words = np.ndarray(count, "<u8", buffer=pages, offset=start, strides=(1,))
 here = np.frombuffer(pages, np.uint8)[start:size]
+for one in (here, words):
+    one.flags.writeable = False  # as those of a chunk are
 found = lines._make_room(2, len(text))
-assert kernel.read_lines(here, words, limit, lines._FIELDS, found).rows == 0
+assert kernel.read_lines(here, words, lines._FIELDS, found).rows == 0
 """
 
 

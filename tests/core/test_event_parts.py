@@ -1,0 +1,75 @@
+"""Parts of event rows come back as they were written, whatever was numbered in between."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from opsmeter_pipeline.storage.event_parts import EventParts
+
+REPO = Path(__file__).resolve().parents[2]
+SCHEMA = {"seq": pl.Int64(), "model": pl.Categorical(), "user_id": pl.Categorical()}
+TEXTS = st.none() | st.text(max_size=4)
+PARTS = st.lists(
+    st.lists(st.tuples(st.integers(0, 9), TEXTS, TEXTS), max_size=5), min_size=1, max_size=4
+)
+
+
+def write(folder: Path, parts: list[list[tuple]]) -> list[pl.DataFrame]:
+    frames = [pl.DataFrame(rows, SCHEMA, orient="row") for rows in parts]
+    with EventParts(folder).write() as writer, ThreadPoolExecutor() as pool:
+        [*pool.map(writer.write, range(len(frames)), frames)]
+    return frames
+
+
+@given(parts=PARTS)
+def test_parts_come_back_as_they_were_written(tmp_path_factory, parts: list) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    frames = write(folder, parts)
+    read = EventParts(folder)
+    for path, frame in zip(read.paths, frames, strict=True):
+        assert_frame_equal(read.read(path), frame)
+        if frame.height:
+            assert_frame_equal(read.read(path, ["user_id", "seq"]), frame.select("user_id", "seq"))
+    assert_frame_equal(read.read_together(read.paths), pl.concat(frames))
+
+
+def test_another_process_reads_the_same_texts(tmp_path: Path) -> None:
+    """There Polars has numbered other texts."""
+    write(tmp_path, [[(1, "a", None), (2, "b", "ü")], [(3, "c", "a")]])
+    code = f"""
+import polars as pl
+from pathlib import Path
+from opsmeter_pipeline.storage.event_parts import EventParts
+other = pl.Series(["z", "ü", "c"], dtype=pl.Categorical)
+parts = EventParts(Path({str(tmp_path)!r}))
+print(parts.read_together(parts.paths).rows())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=REPO)
+    assert done.stdout.decode().strip() == "[(1, 'a', None), (2, 'b', 'ü'), (3, 'c', 'a')]"
+
+
+def test_groups_hold_every_part_once_in_order(tmp_path: Path) -> None:
+    write(tmp_path, [[(number, "a", "b")] for number in range(11)])
+    parts = EventParts(tmp_path)
+    assert [path for group in parts.groups for path in group] == parts.paths
+    assert [len(group) for group in parts.groups] == [4, 4, 3]
+
+
+def write_and_stop(folder: Path) -> None:
+    with EventParts(folder).write() as writer:
+        writer.write(0, pl.DataFrame([(1, "a", "b")], SCHEMA, orient="row"))
+        raise ValueError("stopped")
+
+
+def test_parts_whose_writing_failed_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stopped"):
+        write_and_stop(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        EventParts(tmp_path).read(tmp_path / "00000.arrow")
