@@ -1,7 +1,8 @@
 """The cube stage: additive sums of a batch's events, and the proof that they conserve the totals.
 
-`sums` makes the rows of each cube table, `conservation` judges them. Comes after `price`, before
-`publish`.
+`sums` makes the rows of each cube table: of what each event adds (`measures`, `moments`) to a group
+that has a number (`keys`), in compiled loops (`kernel`). `unpriced` sums those without a price,
+`conservation` judges them all. Comes after `price`, before `publish`.
 """
 
 from opsmeter_pipeline.cube.conservation import (
@@ -13,16 +14,15 @@ from opsmeter_pipeline.cube.conservation import (
     judge_views,
     sum_straight,
 )
+from opsmeter_pipeline.cube.measures import PRICED_MEASURES
 from opsmeter_pipeline.cube.sums import (
     LATENCY_BASE,
-    PRICED_MEASURES,
     READS,
     USER_BUCKETS_PER_STEP,
     Sums,
-    build_cubes,
+    begin_sums,
     latency_bucket,
     sum_events,
-    sum_part,
 )
 
 __all__ = [
@@ -33,13 +33,12 @@ __all__ = [
     "READS",
     "USER_BUCKETS_PER_STEP",
     "Sums",
-    "build_cubes",
+    "begin_sums",
     "cut_events",
     "judge_dimensions",
     "judge_sums",
     "judge_views",
     "latency_bucket",
     "sum_events",
-    "sum_part",
     "sum_straight",
 ]

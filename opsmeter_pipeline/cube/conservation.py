@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from opsmeter_pipeline.cube.sums import TOLD, to_hour_and_day
+from opsmeter_pipeline.cube.measures import TOLD
+from opsmeter_pipeline.cube.sums import to_hour_and_day
 from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,

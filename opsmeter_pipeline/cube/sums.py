@@ -10,34 +10,63 @@ off by at most 18 %, because there is a row for each user, day and bucket.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
+import numpy as np
 import polars as pl
 
-from opsmeter_pipeline.model.columns import Table
-from opsmeter_pipeline.model.sql import NO_FAILURE
+from opsmeter_pipeline.cube import kernel
+from opsmeter_pipeline.cube.keys import Codes, Keys, Pairs, grow
+from opsmeter_pipeline.cube.measures import MEASURES_READ, describe_events, name_measures, to_array
+from opsmeter_pipeline.cube.moments import Moments
+from opsmeter_pipeline.cube.unpriced import UnpricedSums
+from opsmeter_pipeline.model.columns import INSTANT, Table
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
     EVENTS,
-    INPUT_STEPS,
     LATENCY_HOURLY,
-    OUTPUT_STEPS,
-    PRICED,
     TOKEN_MOMENTS_HOURLY,
-    UNPRICED_HOURLY,
     USERS_DAILY,
     USERS_LATENCY_DAILY,
     dimensions_of,
-    name_step,
 )
 
 LATENCY_BASE = 1.02
 USER_BUCKETS_PER_STEP = 18
 _ZERO_BUCKET = -1
+_HOUR_US = 3_600_000_000
 
 
-Sums = Mapping[Table, pl.DataFrame]
-"""Sums of some of a run's lines, by table; they add up with those of the others."""
+class Sums(Protocol):
+    """Sums of a run's lines for some cube tables, added part by part.
+
+    Attributes:
+        reads: the columns of `events` that they need.
+    """
+
+    reads: Sequence[str]
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Add events: rows of `events`, at least the columns `reads`."""
+        ...
+
+    def add_redelivered(self, lines: pl.DataFrame) -> None:
+        """Count redelivered lines, which have the dimensions of events and add nothing else."""
+        ...
+
+    def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield each table's name and rows."""
+        ...
+
+
+def begin_sums() -> tuple[Sums, ...]:
+    """Return sums without a line, which together make every cube table."""
+    return (
+        AttributedSums(ATTRIBUTION_HOURLY, LATENCY_HOURLY, step=1, moments=Moments()),
+        AttributedSums(USERS_DAILY, USERS_LATENCY_DAILY, step=USER_BUCKETS_PER_STEP),
+        UnpricedSums(),
+    )
 
 
 def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -47,63 +76,87 @@ def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.D
         events: rows of `events`, at least the columns `READS`.
         duplicates: redelivered lines with the dimensions of events; they only count as such.
     """
-    return dict(build_cubes([sum_part(events, duplicates)]))
+    tables: dict[str, pl.DataFrame] = {}
+    for sums in begin_sums():
+        sums.add(events)
+        sums.add_redelivered(duplicates)
+        tables |= {name: rows.cast({pl.Categorical: pl.String}) for name, rows in sums.tables()}
+    return tables
 
 
-def sum_part(events: pl.DataFrame, duplicates: pl.DataFrame) -> Sums:
-    """Return the sums of a part of a run's lines; arguments as for `sum_events`."""
-    redelivered = duplicates.select(
-        pl.col(name).cast(events.schema[name]) for name in READS if name in _DIMENSIONS
-    )
-    lines = pl.concat(
-        [events.with_columns(is_event=True), redelivered.with_columns(is_event=False)],
-        how="diagonal",
-    ).lazy()
-    lines = to_hour_and_day(lines)
-    finished = lines.with_columns(**_FINISHED)
-    timed = lines.filter(pl.col("latency_ms").is_not_null())
-    unpriced = lines.filter(_IS_EVENT & _COST.is_null())
-    fine, coarse = (
-        timed.with_columns(latency_bucket=latency_bucket(pl.col("latency_ms"), step=step))
-        for step in (1, USER_BUCKETS_PER_STEP)
-    )
-    plans = {
-        USERS_DAILY: _group(lines, USERS_DAILY, _SUMS),
-        LATENCY_HOURLY: _group(fine, LATENCY_HOURLY, [_COUNT]),
-        USERS_LATENCY_DAILY: _group(coarse, USERS_LATENCY_DAILY, [_COUNT]),
-        UNPRICED_HOURLY: _group(unpriced, UNPRICED_HOURLY, _measures_of(UNPRICED_HOURLY)),
-        ATTRIBUTION_HOURLY: _group(finished, ATTRIBUTION_HOURLY, [*_SUMS, *_MOMENTS]),
-    }
-    # One after the other: together they took 1.7 times as long on two cores.
-    return {table: plan.collect(engine="streaming") for table, plan in plans.items()}
+class AttributedSums:
+    """Sums of all measures by a table's dimensions, and latencies by some of these.
 
-
-def build_cubes(parts: Iterable[Sums]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield each cube table's name and its rows for what the parts are of.
-
-    One table after the other, the largest last, and a table's parts are let go of: that bounds the
-    memory.
+    Args:
+        table: what they are for.
+        latencies: the table of latencies; its dimensions are the first ones of the other.
+        step: how many fine buckets make one of its buckets.
+        moments: where to add moments too, by the same dimensions.
     """
-    held = [dict(part) for part in parts]
-    for table in tuple(held[0]):
-        rows = _add(table, [part.pop(table) for part in held])
-        if table is ATTRIBUTION_HOURLY:
-            # Of the same groups: grouping once and not twice saves half of what the moments cost.
-            moments = rows.lazy().filter(pl.col("finished_attempts") > 0)
-            names = TOKEN_MOMENTS_HOURLY.schema.keys()
-            yield (
-                TOKEN_MOMENTS_HOURLY.name,
-                TOKEN_MOMENTS_HOURLY.arrange(moments.select(names).collect()),
-            )
-        yield table.name, table.arrange(rows)
 
+    def __init__(
+        self, table: Table, latencies: Table, *, step: int, moments: Moments | None = None
+    ) -> None:
+        """Begin without a line."""
+        self._table, self._latencies, self._step = table, latencies, step
+        self._moments = moments
+        self._dimensions = dimensions_of(table)
+        self._keys, self._buckets = Keys(len(self._dimensions)), Pairs()
+        self._sums: kernel.Ints = np.zeros((0, kernel.MEASURES), np.int64)
+        # Polars numbers the texts of a process as long as there is a column of them.
+        self._numbered = pl.Series([""], dtype=pl.Categorical)
+        self.reads: Sequence[str] = [
+            name
+            for name in EVENTS.schema
+            if name in {*self._dimensions, *MEASURES_READ, "occurred_at"}
+        ]
 
-def _add(table: Table, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    if len(parts) == 1:
-        return parts[0]
-    dimensions = dimensions_of(table)
-    sums = [pl.col(name).sum() for name in parts[0].columns if name not in dimensions]
-    return _group(pl.concat(parts).lazy(), table, sums).collect(engine="streaming")
+    def add(self, events: pl.DataFrame) -> None:
+        """Add events."""
+        adding, numbers = describe_events(events), self._number(events)
+        kernel.add_events(numbers[-1], adding, self._sums)
+        if self._moments:
+            self._moments.add(numbers[-1], adding, self._keys.count)
+        of_latencies = numbers[len(dimensions_of(self._latencies)) - 2]
+        bucket = events.select(latency_bucket(pl.col("latency_ms"), step=self._step)).to_series()
+        if bucket.null_count():
+            of_latencies = of_latencies[to_array(bucket.is_not_null())]
+        self._buckets.number(of_latencies, _to_codes(bucket.drop_nulls()))
+
+    def add_redelivered(self, lines: pl.DataFrame) -> None:
+        """Count redelivered lines."""
+        counted = np.bincount(self._number(lines)[-1], minlength=self._keys.count)
+        self._sums[:, kernel.REDELIVERIES] += counted
+
+    def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield the rows of latencies, of moments if there are any, and of all measures."""
+        names = dimensions_of(self._latencies)
+        dimensions = self._name_dimensions(names[:-1], self._buckets.first)
+        buckets = _from_codes(self._buckets.second, self._latencies.schema[names[-1]])
+        counts = {names[-1]: buckets, "attempts": pl.Series(self._buckets.rows)}
+        yield self._latencies.name, self._latencies.arrange(pl.DataFrame(dimensions | counts))
+        every = np.arange(self._keys.count, dtype=np.uint32)
+        dimensions = self._name_dimensions(self._dimensions, every)
+        if self._moments:
+            rows = pl.DataFrame(dimensions | self._moments.columns(self._keys.count))
+            finished = rows.filter(pl.col("finished_attempts") > 0)
+            yield TOKEN_MOMENTS_HOURLY.name, TOKEN_MOMENTS_HOURLY.arrange(finished)
+        rows = pl.DataFrame(dimensions | name_measures(self._sums))
+        yield self._table.name, self._table.arrange(rows)
+
+    def _number(self, lines: pl.DataFrame) -> list[Codes]:
+        """Return the numbers of lines by their first dimension, their first two, and so on."""
+        told = to_hour_and_day(lines.lazy()).select(self._dimensions).collect()
+        numbers = self._keys.number([_to_codes(column) for column in told])
+        grow(self._sums, self._keys.count)
+        return numbers
+
+    def _name_dimensions(self, names: Sequence[str], numbers: Codes) -> dict[str, pl.Series]:
+        values = self._keys.values(numbers, len(names))
+        kinds = self._table.schema
+        return {
+            name: _from_codes(codes, kinds[name]) for name, codes in zip(names, values, strict=True)
+        }
 
 
 def to_hour_and_day(events: pl.LazyFrame) -> pl.LazyFrame:
@@ -121,91 +174,24 @@ def latency_bucket(latency_ms: pl.Expr, *, step: int) -> pl.Expr:
     return pl.when(latency_ms == 0).then(_ZERO_BUCKET).otherwise(wide).cast(pl.Int32)
 
 
-def _group(lines: pl.LazyFrame, table: Table, measures: Sequence[pl.Expr]) -> pl.LazyFrame:
-    return lines.group_by(dimensions_of(table)).agg(measures)
+def _to_codes(values: pl.Series) -> Codes:
+    """Return values of a dimension, which are never null, as numbers of 32 bits."""
+    if values.dtype == INSTANT:
+        return to_array((values.to_physical() // _HOUR_US).cast(pl.Int32)).view(np.uint32)
+    if values.dtype == pl.String:
+        values = values.cast(pl.Categorical)
+    return to_array(values.to_physical()).view(np.uint32)
 
 
-def _count_where(condition: pl.Expr) -> pl.Expr:
-    return condition.sum().cast(pl.Int64)
+def _from_codes(codes: Codes, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+    """Return the values of a dimension that these numbers are of."""
+    if kind == pl.String:
+        return pl.Series(codes).cat.to(pl.Categorical)
+    numbers = pl.Series(codes.view(np.int32))
+    if kind == INSTANT:
+        return (numbers.cast(pl.Int64) * _HOUR_US).cast(INSTANT)
+    return numbers.cast(kind)
 
 
-_COUNT = pl.len().cast(pl.Int64).alias("attempts")
-TOLD = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms")
-_COST, _IS_EVENT, _INFERRED = pl.col("cost_usd"), pl.col("is_event"), pl.col("attempt_inferred")
-_LOW, _HIGH = "unpriced_low_usd", "unpriced_high_usd"
-_FAILED = ~pl.col("outcome").is_in(NO_FAILURE)
-_MEASURES: dict[str, pl.Expr] = {
-    "requests": _count_where(pl.col("is_first_attempt")),
-    "attempts": _count_where(_IS_EVENT),
-    "redeliveries": _count_where(~_IS_EVENT),
-    "inferred_attempts": _count_where(_INFERRED),
-    "failures": _count_where(_FAILED),
-    **{name: pl.col(name).sum() for name in ("input_tokens", "output_tokens", *TOLD)},
-    "timed_attempts": pl.col("latency_ms").count().cast(pl.Int64),
-    "unpriced_attempts": _count_where(_IS_EVENT & _COST.is_null()),
-    "unbounded_attempts": _count_where(_IS_EVENT & _COST.is_null() & pl.col(_HIGH).is_null()),
-    _LOW: pl.col(_LOW).sum(),
-    _HIGH: pl.col(_HIGH).sum(),
-    "cost_usd": _COST.sum(),
-    "inferred_cost_usd": pl.when(_INFERRED).then(_COST).sum(),
-    "failed_cost_usd": pl.when(_FAILED).then(_COST).sum(),
-}
-"""How each measure sums up over lines. Of a redelivered line all is null but its dimensions, and
-what is null adds nothing."""
-
-
-def _measures_of(table: Table) -> list[pl.Expr]:
-    return [measure.alias(name) for name, measure in _MEASURES.items() if name in table.schema]
-
-
-_IS_FINISHED = _IS_EVENT & ~_FAILED
-_FINISHED = {
-    **{
-        f"finished_{kind}": pl.when(_IS_FINISHED).then(f"{kind}_tokens")
-        for kind in ("input", "output")
-    },
-    "finished_cost": pl.when(_IS_FINISHED & (_COST > 0)).then(_COST.cast(pl.Float64)),
-}
-"""Null where an event failed: an answer that was cut is no short one."""
-
-
-def _sum_moments(kind: str) -> dict[str, pl.Expr]:
-    tokens = pl.col(f"finished_{kind}")
-    log = tokens.clip(1).log()
-    steps = {"input": INPUT_STEPS, "output": OUTPUT_STEPS}[kind]
-    return {
-        f"finished_{kind}_tokens": tokens.sum(),
-        f"{kind}_squared": tokens.cast(pl.Float64).pow(2).sum(),
-        f"{kind}_log": log.sum(),
-        f"{kind}_log_squared": log.pow(2).sum(),
-        **{name_step(kind, one): _count_where(tokens > one) for one in steps},
-    }
-
-
-_MOMENTS = [
-    sums.alias(name)
-    for name, sums in {
-        "finished_attempts": _count_where(_IS_FINISHED),
-        **_sum_moments("input"),
-        **_sum_moments("output"),
-        "costed_attempts": pl.col("finished_cost").count().cast(pl.Int64),
-        "cost": pl.col("finished_cost").sum(),
-        "cost_squared": pl.col("finished_cost").pow(2).sum(),
-    }.items()
-]
-_SUMS = _measures_of(ATTRIBUTION_HOURLY)
-_DIMENSIONS = {  # of redelivered lines too
-    "occurred_at",
-    *(name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)),
-}
-READS = [
-    name
-    for name in EVENTS.schema
-    if name in {*_DIMENSIONS, "unpriced_reason"}
-    or any(name in sum_.meta.root_names() for sum_ in _MEASURES.values())
-]
+READS = [name for name in EVENTS.schema if any(name in sums.reads for sums in begin_sums())]
 """The columns of `events` that the sums need."""
-PRICED_MEASURES = tuple(
-    name for name, sum_ in _MEASURES.items() if {*PRICED} & {*sum_.meta.root_names()}
-)
-"""The measures that another price would change."""
