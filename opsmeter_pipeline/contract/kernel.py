@@ -73,12 +73,16 @@ class Found(NamedTuple):
         kinds: of each line, whether it is `REGULAR`, `BLANK` or `OTHER`.
         present: of each row, the bits of the fields that have a value.
         ids: a line feed, then the request ids, each ended by one; empty where there is none.
+        id_words: the 8 bytes of `ids` from each position on.
         numbers: counts, and instants in microseconds since 1970, by slot and row.
         codes: of each dimension and row, which of its texts it is, from 1; 0 if it has none.
         texts: of each dimension, how many texts it has (`COUNTED`) and how many bytes they have, a
             line feed behind each (`BYTES`).
-        text_starts: where the texts of each dimension first begin, by code.
-        text_ends: where those end.
+        spans: where the texts of each dimension begin and end in `kept`, by code.
+        kept: all these texts, each once, side by side: where they stand in the lines, each look
+            would have to wait for another page of memory.
+        kept_words: the 8 bytes of `kept` from each position on.
+        kept_end: where they end, one number.
         tables: of each dimension, codes by hash; as many as a power of two.
         order: the fields of the line before, in their order.
         values: of each field, its number or instant in the line, or where its text starts and ends.
@@ -88,11 +92,14 @@ class Found(NamedTuple):
     kinds: Bytes
     present: Words
     ids: Bytes
+    id_words: Words
     numbers: Ints
     codes: Codes
     texts: Ints
-    text_starts: Ints
-    text_ends: Ints
+    spans: Ints
+    kept: Bytes
+    kept_words: Words
+    kept_end: Ints
     tables: Codes
     order: Ints
     values: Ints
@@ -119,20 +126,21 @@ def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
         text: whole lines, each ended by a line feed.
         words: the 8 bytes from each position on that has so many.
         fields: the known fields.
-        found: `ends` and `kinds` as long as there are lines, `ids` a byte longer than `text`, the
-            others as there may be regular lines; `texts`, `tables` and `order` are zeros.
+        found: `ends` and `kinds` as long as there are lines, `ids` and `kept` two words longer than
+            `text`, the others as there may be regular lines; `texts`, `kept_end`, `tables` and
+            `order` are zeros.
     """
     in_all, in_any = ~np.uint64(0), np.uint64(0)
     position = row = line = 0
     limit = _end_of_lines(text, len(text) - _WORD_BYTES)
-    id_end = _copy(text, 0, 0, found.ids, 0)
+    id_end = _copy(words, 0, 0, found.ids, found.id_words, 0)
     while position < len(text):
         end, present = -1, np.uint64(0)
         if position < limit:
             end, present = _read_line(text, words, position, fields, found)
         found.kinds[line] = OTHER
         if end >= 0:
-            id_end = _keep_row(text, words, row, present, id_end, fields, found)
+            id_end = _keep_row(words, row, present, id_end, fields, found)
             found.kinds[line], found.present[row] = REGULAR, present
             in_all &= present
             in_any |= present
@@ -158,16 +166,16 @@ def _end_of_lines(text: Bytes, position: int) -> int:
 
 @inlined
 def _keep_row(
-    text: Bytes, words: Words, row: int, present: np.uint64, id_end: int, fields: Fields,
-    found: Found,
-) -> int:  # fmt: skip
+    words: Words, row: int, present: np.uint64, id_end: int, fields: Fields, found: Found
+) -> int:
     """Write a regular line's values to its row, and return where the ids end then."""
     for field in range(len(fields.names)):
         slot, kind = fields.traits[field, SLOT], fields.traits[field, KIND]
         start, stop = found.values[field, 0], found.values[field, 1]
         has_value = present >> np.uint64(field) & np.uint64(1)
         if slot < 0:
-            id_end = _copy(text, start, stop if has_value else start, found.ids, id_end)
+            stop = stop if has_value else start
+            id_end = _copy(words, start, stop, found.ids, found.id_words, id_end)
         elif kind in (COUNT, INSTANT):
             if has_value:
                 found.numbers[slot, row] = start
@@ -177,12 +185,13 @@ def _keep_row(
 
 
 @compiled
-def join_texts(text: Bytes, found: Found, slot: int, joined: Bytes) -> None:
+def join_texts(found: Found, slot: int, joined: Bytes) -> None:
     """Write a dimension's texts by code to `joined`, line feeds before the first and after each."""
-    starts, stops = found.text_starts, found.text_ends
-    end = _copy(text, 0, 0, joined, 0)
+    joined[0], end = _LF, 1
     for code in range(1, found.texts[slot, COUNTED] + 1):
-        end = _copy(text, starts[slot, code], stops[slot, code], joined, end)
+        for position in range(found.spans[slot, code, 0], found.spans[slot, code, 1] + 1):
+            joined[end] = found.kept[position]
+            end += 1
 
 
 @inlined
@@ -471,11 +480,16 @@ def _days_since_1970(year: int, month: int, day: int) -> int:
 
 
 @inlined
-def _copy(text: Bytes, start: int, stop: int, joined: Bytes, end: int) -> int:
-    """Append a text and a line feed to others, and return where they end."""
-    for position in range(start, stop):
-        joined[end] = text[position]
-        end += 1
+def _copy(
+    words: Words, start: int, stop: int, joined: Bytes, joined_words: Words, end: int
+) -> int:
+    """Append a text and a line feed to others, and return where they end.
+
+    By whole words: what the last one brings too much is written over next, or is behind the end.
+    """
+    for position in range(start, stop, _WORD_BYTES):
+        joined_words[end + position - start] = words[position]
+    end += stop - start
     joined[end] = _LF
     return end + 1
 
@@ -483,18 +497,20 @@ def _copy(text: Bytes, start: int, stop: int, joined: Bytes, end: int) -> int:
 @inlined
 def _find_code(words: Words, start: int, stop: int, slot: int, found: Found) -> int:
     """Return the code of a dimension's text: the same for the same bytes, in order of first use."""
-    starts, stops, table = found.text_starts[slot], found.text_ends[slot], found.tables[slot]
+    spans, table = found.spans[slot], found.tables[slot]
     mask = np.uint64(len(table) - 1)
     place = _hash(words, start, stop) & mask
     while table[place]:
         code = table[place]
-        if _is_same(words, starts[code], stops[code], start, stop):
+        if _is_same(found.kept_words, spans[code, 0], spans[code, 1], words, start, stop):
             return code
         place = (place + np.uint64(1)) & mask
     found.texts[slot, COUNTED] += 1
     found.texts[slot, BYTES] += stop - start + 1
     code = found.texts[slot, COUNTED]
-    table[place], starts[code], stops[code] = code, start, stop
+    known = found.kept_end[0]
+    found.kept_end[0] = _copy(words, start, stop, found.kept, found.kept_words, known)
+    table[place], spans[code, 0], spans[code, 1] = code, known, known + stop - start
     return code
 
 
@@ -511,12 +527,14 @@ def _hash(words: Words, start: int, stop: int) -> np.uint64:
 
 
 @inlined
-def _is_same(words: Words, known: int, known_stop: int, start: int, stop: int) -> bool:
+def _is_same(
+    kept: Words, known: int, known_stop: int, words: Words, start: int, stop: int
+) -> bool:
     if known_stop - known != stop - start:
         return False
     while stop - start >= 8:
-        if words[known] != words[start]:
+        if kept[known] != words[start]:
             return False
         known += 8
         start += 8
-    return start == stop or not (words[known] ^ words[start]) & _first_bytes(stop - start)
+    return start == stop or not (kept[known] ^ words[start]) & _first_bytes(stop - start)

@@ -96,7 +96,7 @@ def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
     rows = {"position": regular}
     for nth, field in enumerate(WIRE):
         rows[field.column] = (
-            _build_column(text, found, size, nth)
+            _build_column(found, size, nth)
             if size.in_any >> nth & 1
             else pl.repeat(None, size.rows, dtype=TYPED[field.column], eager=True)
         )
@@ -105,16 +105,20 @@ def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
 
 def _make_room(lines: int, text_bytes: int) -> kernel.Found:
     dimensions, rows = len(DIMENSIONS), min(lines, text_bytes // _SHORTEST_BYTES)
+    ids, kept = (np.empty(text_bytes + 2 * _WORD_BYTES, np.uint8) for _ in range(2))
     return kernel.Found(
         ends=np.empty(lines, np.int64),
         kinds=np.empty(lines, np.uint8),
         present=np.empty(rows, np.uint64),
-        ids=np.empty(text_bytes + 1, np.uint8),
+        ids=ids,
+        id_words=_words_of(ids),
         numbers=np.zeros((len(_NUMBERS), rows), np.int64),
         codes=np.empty((dimensions, rows), np.uint32),
         texts=np.zeros((dimensions, 2), np.int64),
-        text_starts=np.empty((dimensions, rows + 1), np.int64),
-        text_ends=np.empty((dimensions, rows + 1), np.int64),
+        spans=np.empty((dimensions, rows + 1, 2), np.int64),
+        kept=kept,
+        kept_words=_words_of(kept),
+        kept_end=np.zeros(1, np.int64),
         # At most half full, so that few texts share a place.
         tables=np.zeros((dimensions, 1 << (2 * rows).bit_length()), np.uint32),
         order=np.zeros(len(WIRE) + 1, np.int64),
@@ -127,8 +131,13 @@ def _read_words(text: memoryview) -> NDArray[np.uint64]:
 
     There are always two words or more: Numba would compile again for an array that is contiguous.
     """
-    padded = text if len(text) > _WORD_BYTES else bytes(2 * _WORD_BYTES)
-    return np.ndarray(len(padded) - _WORD_BYTES + 1, np.dtype("<u8"), buffer=padded, strides=(1,))
+    return _words_of(text if len(text) > _WORD_BYTES else bytes(2 * _WORD_BYTES))
+
+
+def _words_of(memory: memoryview | bytes | NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the 8 bytes from each position on, of memory of more than 8."""
+    count = len(memory) - _WORD_BYTES + 1
+    return np.ndarray(count, np.dtype("<u8"), buffer=memory, strides=(1,))
 
 
 def _describe_fields() -> kernel.Fields:
@@ -147,10 +156,10 @@ def _find_slot(column: str) -> int:
 _FIELDS = _describe_fields()
 
 
-def _build_column(text: memoryview, found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series:
+def _build_column(found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series:
     field, slot = WIRE[nth], int(_FIELDS.traits[nth, kernel.SLOT])
     if field.column in DIMENSIONS:
-        return _build_dimension(text, found, slot).gather(found.codes[slot, : size.rows])
+        return _build_dimension(found, slot).gather(found.codes[slot, : size.rows])
     if slot < 0:
         values = _split(found.ids[: size.id_bytes])
     else:
@@ -163,10 +172,10 @@ def _build_column(text: memoryview, found: kernel.Found, size: kernel.Size, nth:
     return values.set(pl.Series(is_absent), None)
 
 
-def _build_dimension(text: memoryview, found: kernel.Found, slot: int) -> pl.Series:
+def _build_dimension(found: kernel.Found, slot: int) -> pl.Series:
     """Return a dimension's texts by code, null for 0."""
     joined = np.empty(found.texts[slot, kernel.BYTES] + 1, np.uint8)
-    kernel.join_texts(np.frombuffer(text, np.uint8), found, slot, joined)
+    kernel.join_texts(found, slot, joined)
     none = pl.Series([None], dtype=pl.Categorical)
     return pl.concat([none, _split(joined).cast(pl.Categorical)])
 
