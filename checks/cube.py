@@ -7,6 +7,7 @@ import polars as pl
 
 from opsmeter_pipeline.cube import (
     COMPARED,
+    CUT,
     cut_events,
     judge_dimensions,
     judge_sums,
@@ -32,7 +33,9 @@ def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
         lambda part: sum_straight(pl.read_parquet(part, columns=[*COMPARED])), published
     )
     measures = staging.events("priced_measures")
-    cuts = [*map_bounded(lambda group: cut_events(measures.read_together(group)), measures.groups)]
+    cuts = [
+        *map_bounded(lambda group: cut_events(measures.read_together(group, CUT)), measures.groups)
+    ]
     return {
         "cube_equals_events": judge_sums(straight, cubes, redelivered=redelivered),
         "dimensions_equal_events": judge_dimensions(cuts, cubes),

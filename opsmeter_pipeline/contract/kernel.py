@@ -480,9 +480,7 @@ def _days_since_1970(year: int, month: int, day: int) -> int:
 
 
 @inlined
-def _copy(
-    words: Words, start: int, stop: int, joined: Bytes, joined_words: Words, end: int
-) -> int:
+def _copy(words: Words, start: int, stop: int, joined: Bytes, joined_words: Words, end: int) -> int:
     """Append a text and a line feed to others, and return where they end.
 
     By whole words: what the last one brings too much is written over next, or is behind the end.
@@ -527,9 +525,7 @@ def _hash(words: Words, start: int, stop: int) -> np.uint64:
 
 
 @inlined
-def _is_same(
-    kept: Words, known: int, known_stop: int, words: Words, start: int, stop: int
-) -> bool:
+def _is_same(kept: Words, known: int, known_stop: int, words: Words, start: int, stop: int) -> bool:
     if known_stop - known != stop - start:
         return False
     while stop - start >= 8:

@@ -8,6 +8,7 @@ that has a number (`keys`), in compiled loops (`kernel`). `unpriced` sums those 
 from opsmeter_pipeline.cube.conservation import (
     COMPARED,
     CONSERVED,
+    CUT,
     cut_events,
     judge_dimensions,
     judge_sums,
@@ -28,6 +29,7 @@ from opsmeter_pipeline.cube.sums import (
 __all__ = [
     "COMPARED",
     "CONSERVED",
+    "CUT",
     "LATENCY_BASE",
     "PRICED_MEASURES",
     "READS",

@@ -16,6 +16,7 @@ from opsmeter_pipeline.cube.sums import to_hour_and_day
 from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
+    EVENTS,
     LATENCY_HOURLY,
     TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
@@ -36,8 +37,19 @@ COMPARED = (
     *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
 )
 """The columns of `events` that `sum_straight` needs."""
+_DIMENSIONS = (
+    *dict.fromkeys(
+        name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)
+    ),
+)
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
+CUT = (
+    *("occurred_at", *(name for name in _DIMENSIONS if name in EVENTS.schema)),
+    *("is_first_attempt", "outcome", "input_tokens", "output_tokens"),
+    *("cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
+)
+"""The columns of `events` that `cut_events` needs."""
 
 
 Totals = Mapping[str, Mapping[str, int | Decimal]]
@@ -79,15 +91,12 @@ def cut_events(events: pl.DataFrame) -> Cut:
     """Return the sums of some events by each dimension of the cubes.
 
     Args:
-        events: rows of `events`, at least the columns `cube.READS`.
+        events: rows of `events`, at least the columns `CUT`.
     """
-    every = dict.fromkeys(
-        name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)
-    )
     measured = _measure(to_hour_and_day(events.lazy()))
+    together, by = _sum_by_each(measured, _DIMENSIONS)
     is_shown = (pl.col("data_mode") == "real") & (pl.col("environment") == "prod")
-    shown = measured.filter(is_shown).select(pl.col(CONSERVED).sum()).collect()
-    return Cut(_sum_by_each(measured, [*every]), shown)
+    return Cut(by, together.filter(is_shown).select(pl.col(CONSERVED).sum()))
 
 
 def judge_sums(
@@ -133,7 +142,7 @@ def judge_dimensions(cuts: Sequence[Cut], cubes: Mapping[str, pl.DataFrame]) -> 
     of_events = {name: _add_cuts(cuts, name) for name in cuts[0].by}
     differing: list[dict[str, object]] = []
     for table in (ATTRIBUTION_HOURLY, USERS_DAILY):
-        of_cube = _sum_by_each(cubes[table.name].lazy(), dimensions_of(table))
+        _, of_cube = _sum_by_each(cubes[table.name].lazy(), dimensions_of(table))
         differing += [
             {"place": table.name, "dimension": name, **row}
             for name in dimensions_of(table)
@@ -194,16 +203,18 @@ def _is_unbounded() -> pl.Expr:
     return pl.col("cost_usd").is_null() & pl.col("unpriced_high_usd").is_null()
 
 
-def _sum_by_each(rows: pl.LazyFrame, dimensions: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """Return the sums by each of the dimensions; a cube also has rows for redeliveries alone.
+def _sum_by_each(
+    rows: pl.LazyFrame, dimensions: Sequence[str]
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Return the sums by all dimensions of few values together, and those by each dimension.
 
     Those of few values make few rows together, so that many rows are summed only two or three
-    times.
+    times. A cube also has rows for redeliveries alone.
     """
     few = [name for name in dimensions if name not in _MANY]
-    together = rows.group_by(few).agg(pl.col(CONSERVED).sum()).collect().lazy()
-    sums = [_sum_by(together if name in few else rows, name) for name in dimensions]
-    return dict(zip(dimensions, pl.collect_all(sums), strict=True))
+    together = rows.group_by(few).agg(pl.col(CONSERVED).sum()).collect()
+    sums = [_sum_by(together.lazy() if name in few else rows, name) for name in dimensions]
+    return together, dict(zip(dimensions, pl.collect_all(sums), strict=True))
 
 
 def _sum_by(rows: pl.LazyFrame, dimension: str) -> pl.LazyFrame:

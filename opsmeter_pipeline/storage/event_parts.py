@@ -56,9 +56,9 @@ class EventParts:
         rows = rows.with_columns(self._texts.gather(rows[name]).alias(name) for name in coded)
         return pl.concat([self._empty.select(names), rows], how="diagonal")
 
-    def read_together(self, parts: Sequence[Path]) -> pl.DataFrame:
-        """Return the rows of several parts."""
-        return pl.concat(map(self.read, parts))
+    def read_together(self, parts: Sequence[Path], columns: Sequence[str] = ()) -> pl.DataFrame:
+        """Return the rows of several parts: these columns, or all."""
+        return pl.concat(self.read(part, columns) for part in parts)
 
     @cached_property
     def _empty(self) -> pl.DataFrame:
