@@ -1,44 +1,44 @@
-"""The cube stage's asset: additive sums of the run's events, staged for publishing."""
+"""The cube stage's asset: additive sums of the run's events, staged for publishing.
 
-from typing import Any
+Made in the step that prices the events (`assets.price`), while they are in memory: reading them
+once more took a tenth of a run.
+"""
+
+from collections.abc import Sequence
 
 import dagster as dg
+import polars as pl
 
-from opsmeter_pipeline.cube import Sums, begin_sums
-from opsmeter_pipeline.orchestration.metadata import rows_metadata
-from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
-from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.cube import CubeSums
+from opsmeter_pipeline.model.landed import Slice
+from opsmeter_pipeline.orchestration.metadata import Figure, rows_metadata
 from opsmeter_pipeline.publish import name_batches
 from opsmeter_pipeline.storage.parallel import map_bounded
+from opsmeter_pipeline.storage.staging import Staging
 
 
-@dg.asset(
-    deps=["priced_events", "identity_verdicts"],
-    partitions_def=INGEST_DAYS,
-    group_name="cube",
-    kinds={"polars", "parquet"},
-)
-def cube_sums(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult[Any]:
-    """The rows this run adds to each cube table, staged.
+def specify_sums() -> dg.AssetSpec:
+    """Return what the catalogue tells of the asset."""
+    return dg.AssetSpec(
+        "cube_sums",
+        deps=["priced_events", "identity_verdicts"],
+        description="The rows this run adds to each cube table, staged: sums by hour and day over "
+        "all attribution dimensions, and latencies as counts per bucket. Blocking checks hold them "
+        "against the staged events before anything is published.",
+        group_name="cube",
+        kinds={"polars", "parquet"},
+    )
 
-    Sums by hour and day over all attribution dimensions, and latencies as counts per bucket.
-    A blocking check holds them against the staged events before anything is published.
-    """
-    staging = home.staging(context.run.run_id)
-    duplicates = name_batches(staging.read("duplicates"), staging.read_slices())
-    events = staging.events("priced_measures")
 
-    def stage(sums: Sums) -> dict[str, int]:
-        for part in events.paths:
-            sums.add(events.read(part, sums.reads))
-        sums.add_redelivered(duplicates)
-        figures: dict[str, int] = {}
-        for name, rows in sums.tables():
-            staging.write(f"cubes/{name}", rows)
-            figures[name] = rows.height
-        return figures
+def stage_sums(staging: Staging, sums: CubeSums, slices: Sequence[Slice]) -> dict[str, Figure]:
+    """Add the run's redelivered lines, write the rows of each cube table, and tell how many."""
 
-    # Each reads the events for itself: with two cores that is sooner done than sharing them.
-    staged = map_bounded(stage, begin_sums(), workers=2)
-    figures = {name: rows for one in staged for name, rows in one.items()}
-    return dg.MaterializeResult(metadata=rows_metadata(sum(figures.values()), figures))
+    def write(table: tuple[str, pl.DataFrame]) -> tuple[str, int]:
+        name, rows = table
+        staging.write(f"cubes/{name}", rows)
+        return name, rows.height
+
+    sums.add_redelivered(name_batches(staging.read("duplicates"), slices))
+    # One table is written while the next is made.
+    figures = dict(map_bounded(write, sums.tables(), workers=1))
+    return rows_metadata(sum(figures.values()), figures)

@@ -5,7 +5,8 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from opsmeter_pipeline.cube import READS
+from assets.cube import specify_sums, stage_sums
+from opsmeter_pipeline.cube import CubeSums
 from opsmeter_pipeline.freshness.counts import count_arrivals
 from opsmeter_pipeline.identity import apply_verdicts
 from opsmeter_pipeline.model.clock import utc_now
@@ -74,6 +75,7 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
             deps=["judged_events", "identity_verdicts", MODEL_RESOLUTIONS.name],
             description="The run's events as the table `events` will hold them, staged in parts. "
             "Duplicates are gone, attempts are numbered, cost is exact, or null with the reason.",
+            group_name="price",
             kinds={"polars", "parquet"},
         ),
         dg.AssetSpec(
@@ -81,34 +83,32 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
             deps=["judged_quarantine", "identity_verdicts", MODEL_RESOLUTIONS.name],
             description="The run's refused lines as the table `quarantine` will hold them, staged: "
             "with what each may have cost, or why nobody can tell. In no total.",
+            group_name="price",
             kinds={"polars", "parquet"},
         ),
+        specify_sums(),
     ],
     partitions_def=INGEST_DAYS,
-    group_name="price",
 )
 def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa: ANN201
-    """Price the run's events part by part, then estimate its refused lines."""
+    """Price the run's events and sum them up, part by part; then estimate its refused lines."""
     staging = home.staging(context.run.run_id)
     slices = staging.read_slices()
     verdicts, cards = staging.read("identity_verdicts"), staging.read("price_cards")
     comparables = Comparables(staging.read("comparable_names"), staging.read("comparable_rates"))
-    judged, measures = staging.events("judged_events"), staging.events("priced_measures").write()
+    judged, sums = staging.events("judged_events"), CubeSums()
 
     def price(part: Path) -> pl.DataFrame:
         events = apply_verdicts(judged.read(part), verdicts)
         priced = price_events(events, cards, comparables=comparables)
         rows = to_event_rows(priced, slices)
         staging.write(f"priced_events/{part.stem}", rows)
-        measures.write(int(part.stem), rows.select(READS))
+        sums.add(rows)
         staging.write(f"lags/{part.stem}", count_lags(priced, slices))
         staging.write(f"arrivals/{part.stem}", count_arrivals(rows))
         return count_priced(priced)
 
-    with measures:
-        counts = staging.write_counts(
-            "price", map_bounded(price, judged.paths), columns=PRICED_COUNTS
-        )
+    counts = staging.write_counts("price", map_bounded(price, judged.paths), columns=PRICED_COUNTS)
     figures = {
         "cost_usd": str(counts["cost_usd"].sum()),
         "unpriced": int(counts["unpriced_events"].sum()),
@@ -117,6 +117,7 @@ def priced_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         "priced_events", metadata=rows_metadata(int(counts["accepted"].sum()), figures)
     )
     yield dg.MaterializeResult("priced_quarantine", metadata=_estimate(staging, cards))
+    yield dg.MaterializeResult("cube_sums", metadata=stage_sums(staging, sums, slices))
 
 
 def _estimate(staging: Staging, cards: pl.DataFrame) -> dict[str, Figure]:

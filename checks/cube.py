@@ -3,11 +3,15 @@
 Both block: nothing is published while a total depends on how it is cut. Judged in one step.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import polars as pl
 
 from opsmeter_pipeline.cube import (
-    COMPARED,
-    CUT,
+    PROVEN,
+    Cut,
+    Totals,
     cut_events,
     judge_dimensions,
     judge_sums,
@@ -24,18 +28,17 @@ from opsmeter_pipeline.views import VIEWS
 
 
 def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
-    """Judge what is staged, a bounded number of parts at a time."""
+    """Judge what is staged: the sums, and the very files of events that will be published."""
     staging = home.staging(run_id)
     cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
     redelivered = staging.read("duplicates").height
-    published = staging.parts("priced_events")
-    straight = map_bounded(
-        lambda part: sum_straight(pl.read_parquet(part, columns=[*COMPARED])), published
-    )
-    measures = staging.events("priced_measures")
-    cuts = [
-        *map_bounded(lambda group: cut_events(measures.read_together(group, CUT)), measures.groups)
-    ]
+
+    def prove(files: Sequence[Path]) -> tuple[Totals, Cut]:
+        events = pl.concat(pl.read_parquet(file, columns=PROVEN) for file in files)
+        return sum_straight(events), cut_events(events)
+
+    proven = [*map_bounded(prove, staging.groups("priced_events"), workers=2)]
+    straight, cuts = [one for one, _ in proven], [one for _, one in proven]
     return {
         "cube_equals_events": judge_sums(straight, cubes, redelivered=redelivered),
         "dimensions_equal_events": judge_dimensions(cuts, cubes),

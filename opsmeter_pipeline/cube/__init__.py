@@ -6,9 +6,10 @@ that has a number (`keys`), in compiled loops (`kernel`). `unpriced` sums those 
 """
 
 from opsmeter_pipeline.cube.conservation import (
-    COMPARED,
     CONSERVED,
-    CUT,
+    PROVEN,
+    Cut,
+    Totals,
     cut_events,
     judge_dimensions,
     judge_sums,
@@ -20,22 +21,21 @@ from opsmeter_pipeline.cube.sums import (
     LATENCY_BASE,
     READS,
     USER_BUCKETS_PER_STEP,
-    Sums,
-    begin_sums,
+    CubeSums,
     latency_bucket,
     sum_events,
 )
 
 __all__ = [
-    "COMPARED",
     "CONSERVED",
-    "CUT",
     "LATENCY_BASE",
     "PRICED_MEASURES",
+    "PROVEN",
     "READS",
     "USER_BUCKETS_PER_STEP",
-    "Sums",
-    "begin_sums",
+    "CubeSums",
+    "Cut",
+    "Totals",
     "cut_events",
     "judge_dimensions",
     "judge_sums",

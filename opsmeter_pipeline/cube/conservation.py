@@ -12,11 +12,10 @@ from typing import NamedTuple
 import polars as pl
 
 from opsmeter_pipeline.cube.measures import TOLD
-from opsmeter_pipeline.cube.sums import to_hour_and_day
+from opsmeter_pipeline.cube.sums import DIMENSIONS, READS, to_hour_and_day
 from opsmeter_pipeline.model.sql import NO_FAILURE
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
-    EVENTS,
     LATENCY_HOURLY,
     TOKEN_MOMENTS_HOURLY,
     UNPRICED_HOURLY,
@@ -32,24 +31,10 @@ CONSERVED = (
     *("cost_usd", "failed_cost_usd"),
 )
 """The measures that must not depend on how they are cut."""
-COMPARED = (
-    *("is_first_attempt", "attempt_inferred", "outcome", "input_tokens", "output_tokens"),
-    *(*TOLD, "cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
-)
-"""The columns of `events` that `sum_straight` needs."""
-_DIMENSIONS = (
-    *dict.fromkeys(
-        name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)
-    ),
-)
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
-CUT = (
-    *("occurred_at", *(name for name in _DIMENSIONS if name in EVENTS.schema)),
-    *("is_first_attempt", "outcome", "input_tokens", "output_tokens"),
-    *("cost_usd", "unpriced_low_usd", "unpriced_high_usd"),
-)
-"""The columns of `events` that `cut_events` needs."""
+PROVEN = [name for name in READS if name != "unpriced_reason"]
+"""The columns of `events` that `sum_straight` and `cut_events` need."""
 
 
 Totals = Mapping[str, Mapping[str, int | Decimal]]
@@ -72,7 +57,7 @@ def sum_straight(events: pl.DataFrame) -> Totals:
     """Return what the cubes of these events should sum up to, redeliveries left out.
 
     Args:
-        events: rows of `events`, at least the columns `COMPARED`.
+        events: rows of `events`, at least the columns `PROVEN`.
     """
     totals = _sum_columns(events)
     timed = {"attempts": events.height - events["latency_ms"].null_count()}
@@ -91,10 +76,10 @@ def cut_events(events: pl.DataFrame) -> Cut:
     """Return the sums of some events by each dimension of the cubes.
 
     Args:
-        events: rows of `events`, at least the columns `CUT`.
+        events: rows of `events`, at least the columns `PROVEN`.
     """
     measured = _measure(to_hour_and_day(events.lazy()))
-    together, by = _sum_by_each(measured, _DIMENSIONS)
+    together, by = _sum_by_each(measured, DIMENSIONS)
     is_shown = (pl.col("data_mode") == "real") & (pl.col("environment") == "prod")
     return Cut(by, together.filter(is_shown).select(pl.col(CONSERVED).sum()))
 

@@ -10,8 +10,8 @@ off by at most 18 %, because there is a row for each user, day and bucket.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ from opsmeter_pipeline.cube import kernel
 from opsmeter_pipeline.cube.keys import Codes, Keys, Pairs, grow
 from opsmeter_pipeline.cube.measures import MEASURES_READ, describe_events, name_measures, to_array
 from opsmeter_pipeline.cube.moments import Moments
-from opsmeter_pipeline.cube.unpriced import UnpricedSums
+from opsmeter_pipeline.cube.unpriced import UNPRICED_READ, UnpricedSums
 from opsmeter_pipeline.model.columns import INSTANT, Table
 from opsmeter_pipeline.model.tables import (
     ATTRIBUTION_HOURLY,
@@ -36,37 +36,51 @@ LATENCY_BASE = 1.02
 USER_BUCKETS_PER_STEP = 18
 _ZERO_BUCKET = -1
 _HOUR_US = 3_600_000_000
+DIMENSIONS = (
+    *dict.fromkeys(
+        name for table in (ATTRIBUTION_HOURLY, USERS_DAILY) for name in dimensions_of(table)
+    ),
+)
+"""The dimensions of all cubes: of redelivered lines too."""
+READS = [
+    name
+    for name in EVENTS.schema
+    if name in {"occurred_at", *DIMENSIONS, *MEASURES_READ, *UNPRICED_READ}
+]
+"""The columns of `events` that the sums need."""
 
 
-class Sums(Protocol):
-    """Sums of a run's lines for some cube tables, added part by part.
+class CubeSums:
+    """Sums of a run's lines for every cube table, part by part, from several threads if need be."""
 
-    Attributes:
-        reads: the columns of `events` that they need.
-    """
-
-    reads: Sequence[str]
+    def __init__(self) -> None:
+        """Begin without a line."""
+        self._attributed = (
+            _AttributedSums(ATTRIBUTION_HOURLY, LATENCY_HOURLY, step=1, moments=Moments()),
+            _AttributedSums(USERS_DAILY, USERS_LATENCY_DAILY, step=USER_BUCKETS_PER_STEP),
+        )
+        self._unpriced = UnpricedSums()
+        # Polars numbers the texts of a process as long as there is a column of them.
+        self._numbered = pl.Series([""], dtype=pl.Categorical)
 
     def add(self, events: pl.DataFrame) -> None:
-        """Add events: rows of `events`, at least the columns `reads`."""
-        ...
+        """Add events: rows of `events`, at least the columns `READS`."""
+        adding, codes = describe_events(events), _number_values(events)
+        bucket = events.select(latency_bucket(pl.col("latency_ms"), step=1)).to_series()
+        for sums in self._attributed:
+            sums.add(adding, codes, bucket)
+        self._unpriced.add(events)
 
     def add_redelivered(self, lines: pl.DataFrame) -> None:
         """Count redelivered lines, which have the dimensions of events and add nothing else."""
-        ...
+        codes = _number_values(lines)
+        for sums in self._attributed:
+            sums.add_redelivered(codes)
 
     def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield each table's name and rows."""
-        ...
-
-
-def begin_sums() -> tuple[Sums, ...]:
-    """Return sums without a line, which together make every cube table."""
-    return (
-        AttributedSums(ATTRIBUTION_HOURLY, LATENCY_HOURLY, step=1, moments=Moments()),
-        AttributedSums(USERS_DAILY, USERS_LATENCY_DAILY, step=USER_BUCKETS_PER_STEP),
-        UnpricedSums(),
-    )
+        """Yield each cube table's name and rows; texts may be categories."""
+        for sums in (*self._attributed, self._unpriced):
+            yield from sums.tables()
 
 
 def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -76,15 +90,13 @@ def sum_events(events: pl.DataFrame, duplicates: pl.DataFrame) -> dict[str, pl.D
         events: rows of `events`, at least the columns `READS`.
         duplicates: redelivered lines with the dimensions of events; they only count as such.
     """
-    tables: dict[str, pl.DataFrame] = {}
-    for sums in begin_sums():
-        sums.add(events)
-        sums.add_redelivered(duplicates)
-        tables |= {name: rows.cast({pl.Categorical: pl.String}) for name, rows in sums.tables()}
-    return tables
+    sums = CubeSums()
+    sums.add(events)
+    sums.add_redelivered(duplicates)
+    return {name: rows.cast({pl.Categorical: pl.String}) for name, rows in sums.tables()}
 
 
-class AttributedSums:
+class _AttributedSums:
     """Sums of all measures by a table's dimensions, and latencies by some of these.
 
     Args:
@@ -103,30 +115,27 @@ class AttributedSums:
         self._dimensions = dimensions_of(table)
         self._keys, self._buckets = Keys(len(self._dimensions)), Pairs()
         self._sums: kernel.Ints = np.zeros((0, kernel.MEASURES), np.int64)
-        # Polars numbers the texts of a process as long as there is a column of them.
-        self._numbered = pl.Series([""], dtype=pl.Categorical)
-        self.reads: Sequence[str] = [
-            name
-            for name in EVENTS.schema
-            if name in {*self._dimensions, *MEASURES_READ, "occurred_at"}
-        ]
+        self._lock = Lock()
 
-    def add(self, events: pl.DataFrame) -> None:
-        """Add events."""
-        adding, numbers = describe_events(events), self._number(events)
-        kernel.add_events(numbers[-1], adding, self._sums)
-        if self._moments:
-            self._moments.add(numbers[-1], adding, self._keys.count)
-        of_latencies = numbers[len(dimensions_of(self._latencies)) - 2]
-        bucket = events.select(latency_bucket(pl.col("latency_ms"), step=self._step)).to_series()
-        if bucket.null_count():
-            of_latencies = of_latencies[to_array(bucket.is_not_null())]
-        self._buckets.number(of_latencies, _to_codes(bucket.drop_nulls()))
+    def add(self, events: kernel.Events, codes: Mapping[str, Codes], bucket: pl.Series) -> None:
+        """Add events, with the codes of their dimensions and their fine latency buckets."""
+        coarse = pl.select(_widen(pl.lit(bucket), self._step)).to_series()
+        with self._lock:
+            numbers = self._number(codes)
+            kernel.add_events(numbers[-1], events, self._sums)
+            if self._moments:
+                self._moments.add(numbers[-1], events, self._keys.count)
+            of_latencies = numbers[len(dimensions_of(self._latencies)) - 2]
+            if coarse.has_nulls():
+                of_latencies = of_latencies[to_array(coarse.is_not_null())]
+            self._buckets.number(of_latencies, _to_codes(coarse.drop_nulls()))
 
-    def add_redelivered(self, lines: pl.DataFrame) -> None:
+    def add_redelivered(self, codes: Mapping[str, Codes]) -> None:
         """Count redelivered lines."""
-        counted = np.bincount(self._number(lines)[-1], minlength=self._keys.count)
-        self._sums[:, kernel.REDELIVERIES] += counted
+        with self._lock:
+            numbers = self._number(codes)[-1]
+            counted = np.bincount(numbers, minlength=self._keys.count)
+            self._sums[:, kernel.REDELIVERIES] += counted
 
     def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield the rows of latencies, of moments if there are any, and of all measures."""
@@ -144,10 +153,9 @@ class AttributedSums:
         rows = pl.DataFrame(dimensions | name_measures(self._sums))
         yield self._table.name, self._table.arrange(rows)
 
-    def _number(self, lines: pl.DataFrame) -> list[Codes]:
+    def _number(self, codes: Mapping[str, Codes]) -> list[Codes]:
         """Return the numbers of lines by their first dimension, their first two, and so on."""
-        told = to_hour_and_day(lines.lazy()).select(self._dimensions).collect()
-        numbers = self._keys.number([_to_codes(column) for column in told])
+        numbers = self._keys.number([codes[name] for name in self._dimensions])
         grow(self._sums, self._keys.count)
         return numbers
 
@@ -170,8 +178,19 @@ def to_hour_and_day(events: pl.LazyFrame) -> pl.LazyFrame:
 def latency_bucket(latency_ms: pl.Expr, *, step: int) -> pl.Expr:
     """Return the bucket of a latency; with a `step`, several fine buckets make one."""
     log = (latency_ms.cast(pl.Float64).log() / math.log(LATENCY_BASE)).ceil()
-    wide = (log / step).ceil()
-    return pl.when(latency_ms == 0).then(_ZERO_BUCKET).otherwise(wide).cast(pl.Int32)
+    fine = pl.when(latency_ms == 0).then(_ZERO_BUCKET).otherwise(log).cast(pl.Int32)
+    return _widen(fine, step)
+
+
+def _widen(fine: pl.Expr, step: int) -> pl.Expr:
+    """Return the bucket of so many fine ones that a fine one is in; of 0 and 1 ms there is one."""
+    return fine if step == 1 else pl.when(fine > 0).then((fine - 1) // step + 1).otherwise(fine)
+
+
+def _number_values(lines: pl.DataFrame) -> dict[str, Codes]:
+    """Return the values of each dimension as numbers of 32 bits."""
+    told = to_hour_and_day(lines.lazy()).select(DIMENSIONS).collect()
+    return {column.name: _to_codes(column) for column in told}
 
 
 def _to_codes(values: pl.Series) -> Codes:
@@ -191,7 +210,3 @@ def _from_codes(codes: Codes, kind: pl.DataType | type[pl.DataType]) -> pl.Serie
     if kind == INSTANT:
         return (numbers.cast(pl.Int64) * _HOUR_US).cast(INSTANT)
     return numbers.cast(kind)
-
-
-READS = [name for name in EVENTS.schema if any(name in sums.reads for sums in begin_sums())]
-"""The columns of `events` that the sums need."""

@@ -1,6 +1,6 @@
 """Sums of events without a price, by model, tenant and reason: there are few, or all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -17,6 +17,11 @@ _MEASURES = {
     },
     "unbounded_attempts": _IS_UNBOUNDED.sum().cast(pl.Int64),
 }
+UNPRICED_READ = (
+    *(name for name in (*_DIMENSIONS, *_MEASURES) if name in EVENTS.schema),
+    *("occurred_at", "is_first_attempt", "cost_usd"),
+)
+"""The columns of `events` that these sums need."""
 
 
 class UnpricedSums:
@@ -25,8 +30,6 @@ class UnpricedSums:
     def __init__(self) -> None:
         """Begin without an event."""
         self._parts: list[pl.DataFrame] = []
-        read = {*_DIMENSIONS, *_MEASURES, "occurred_at", "is_first_attempt", "cost_usd"}
-        self.reads: Sequence[str] = [name for name in EVENTS.schema if name in read]
 
     def add(self, events: pl.DataFrame) -> None:
         """Add events."""
@@ -34,9 +37,6 @@ class UnpricedSums:
         hour = pl.col("occurred_at").dt.truncate("1h").alias("hour_at")
         sums = (measure.alias(name) for name, measure in _MEASURES.items())
         self._parts.append(unpriced.with_columns(hour).group_by(_DIMENSIONS).agg(sums))
-
-    def add_redelivered(self, lines: pl.DataFrame) -> None:
-        """Leave redelivered lines out: they are not billed."""
 
     def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield the table's name and rows."""

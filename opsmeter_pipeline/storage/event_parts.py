@@ -14,9 +14,6 @@ from typing import Self
 
 import polars as pl
 
-_TOGETHER = 4
-"""How many parts make a group; single ones sum up to far more rows in all (ADR 0034)."""
-
 
 class EventParts:
     """The parts in one folder, to be read once they are all written.
@@ -38,12 +35,6 @@ class EventParts:
         """The parts' files, in order."""
         return sorted(self._folder.glob("[0-9]*.arrow"))
 
-    @property
-    def groups(self) -> list[list[Path]]:
-        """These files in groups: few enough to be held at once, many enough to sum well."""
-        parts = self.paths
-        return [parts[start : start + _TOGETHER] for start in range(0, len(parts), _TOGETHER)]
-
     def read(self, part: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
         """Return the rows of a part: these columns, or all."""
         names = columns or self._empty.columns
@@ -55,10 +46,6 @@ class EventParts:
         coded = [name for name in kept if self._empty.schema[name] == pl.Categorical]
         rows = rows.with_columns(self._texts.gather(rows[name]).alias(name) for name in coded)
         return pl.concat([self._empty.select(names), rows], how="diagonal")
-
-    def read_together(self, parts: Sequence[Path], columns: Sequence[str] = ()) -> pl.DataFrame:
-        """Return the rows of several parts: these columns, or all."""
-        return pl.concat(self.read(part, columns) for part in parts)
 
     @cached_property
     def _empty(self) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Sums that add up under any split, to the last decimal, and buckets within their stated error."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from polars.testing import assert_frame_equal
 from opsmeter_pipeline.cube import (
     LATENCY_BASE,
     USER_BUCKETS_PER_STEP,
-    begin_sums,
+    CubeSums,
     cut_events,
     judge_dimensions,
     judge_sums,
@@ -62,13 +63,11 @@ def add_up(table: Table, parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def add_parts(*parts: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return the rows of each cube table, its texts as tables have them."""
-    tables: dict[str, pl.DataFrame] = {}
-    for sums in begin_sums():
-        for part in parts:
-            sums.add(part.select(sums.reads))
-        tables |= {name: rows.cast({pl.Categorical: pl.String}) for name, rows in sums.tables()}
-    return tables
+    """Return the rows of each cube table, of parts that several threads add."""
+    sums = CubeSums()
+    with ThreadPoolExecutor(3) as pool:
+        [*pool.map(sums.add, parts)]
+    return {name: rows.cast({pl.Categorical: pl.String}) for name, rows in sums.tables()}
 
 
 def test_measures_of_a_few_events_are_these() -> None:

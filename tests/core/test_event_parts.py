@@ -37,7 +37,6 @@ def test_parts_come_back_as_they_were_written(tmp_path_factory, parts: list) -> 
         assert_frame_equal(read.read(path), frame)
         if frame.height:
             assert_frame_equal(read.read(path, ["user_id", "seq"]), frame.select("user_id", "seq"))
-    assert_frame_equal(read.read_together(read.paths), pl.concat(frames))
 
 
 def test_another_process_reads_the_same_texts(tmp_path: Path) -> None:
@@ -49,17 +48,10 @@ from pathlib import Path
 from opsmeter_pipeline.storage.event_parts import EventParts
 other = pl.Series(["z", "ü", "c"], dtype=pl.Categorical)
 parts = EventParts(Path({str(tmp_path)!r}))
-print(parts.read_together(parts.paths).rows())
+print(pl.concat(map(parts.read, parts.paths)).rows())
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=REPO)
     assert done.stdout.decode().strip() == "[(1, 'a', None), (2, 'b', 'ü'), (3, 'c', 'a')]"
-
-
-def test_groups_hold_every_part_once_in_order(tmp_path: Path) -> None:
-    write(tmp_path, [[(number, "a", "b")] for number in range(11)])
-    parts = EventParts(tmp_path)
-    assert [path for group in parts.groups for path in group] == parts.paths
-    assert [len(group) for group in parts.groups] == [4, 4, 3]
 
 
 def write_and_stop(folder: Path) -> None:
