@@ -31,6 +31,7 @@ CONSERVED = (
     *("cost_usd", "failed_cost_usd"),
 )
 """The measures that must not depend on how they are cut."""
+_SUMS = pl.col(CONSERVED).sum()
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 PROVEN = [name for name in READS if name != "unpriced_reason"]
@@ -78,10 +79,20 @@ def cut_events(events: pl.DataFrame) -> Cut:
     Args:
         events: rows of `events`, at least the columns `PROVEN`.
     """
-    measured = _measure(to_hour_and_day(events.lazy()))
-    together, by = _sum_by_each(measured, DIMENSIONS)
+    told = to_hour_and_day(events.lazy())
+    few = [name for name in DIMENSIONS if name not in _MANY]
+    together = _sum_measures(told, few).collect()
+    sums = [
+        _sum_measures(told, [name]) if name in _MANY else together.lazy() for name in DIMENSIONS
+    ]
+    by = pl.collect_all(
+        one.group_by(name).agg(_SUMS) for name, one in zip(DIMENSIONS, sums, strict=True)
+    )
     is_shown = (pl.col("data_mode") == "real") & (pl.col("environment") == "prod")
-    return Cut(by, together.filter(is_shown).select(pl.col(CONSERVED).sum()))
+    return Cut(
+        dict(zip(DIMENSIONS, map(_name_value, by), strict=True)),
+        together.filter(is_shown).select(_SUMS),
+    )
 
 
 def judge_sums(
@@ -127,11 +138,13 @@ def judge_dimensions(cuts: Sequence[Cut], cubes: Mapping[str, pl.DataFrame]) -> 
     of_events = {name: _add_cuts(cuts, name) for name in cuts[0].by}
     differing: list[dict[str, object]] = []
     for table in (ATTRIBUTION_HOURLY, USERS_DAILY):
-        _, of_cube = _sum_by_each(cubes[table.name].lazy(), dimensions_of(table))
+        dimensions = dimensions_of(table)
+        cube = cubes[table.name].lazy()
+        sums = pl.collect_all(cube.group_by(name).agg(_SUMS) for name in dimensions)
         differing += [
             {"place": table.name, "dimension": name, **row}
-            for name in dimensions_of(table)
-            for row in _compare(of_events[name], of_cube[name])
+            for name, of_cube in zip(dimensions, sums, strict=True)
+            for row in _compare(of_events[name], _name_value(of_cube))
         ]
     return _conserved(differing, "Every dimension of the cubes sums up to the events.")
 
@@ -170,17 +183,30 @@ def _add_cuts(cuts: Sequence[Cut], dimension: str) -> pl.DataFrame:
     return pl.concat(cut.by[dimension] for cut in cuts).group_by("value").agg(pl.all().sum())
 
 
-def _measure(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Return events with the measures `CONSERVED`, each as what one event adds to it."""
-    is_failed = ~pl.col("outcome").is_in(NO_FAILURE)
-    return events.with_columns(
-        pl.col("is_first_attempt").cast(pl.Int64).alias("requests"),
-        pl.lit(1, pl.Int64).alias("attempts"),
-        pl.col("cost_usd").is_null().cast(pl.Int64).alias("unpriced_attempts"),
-        _is_unbounded().cast(pl.Int64).alias("unbounded_attempts"),
-        is_failed.cast(pl.Int64).alias("failures"),
-        pl.when(is_failed).then("cost_usd").alias("failed_cost_usd"),
-    )
+def _sum_measures(events: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
+    """Return the sums by these keys, up to three rows for each: most measures are of few events."""
+    is_failed, is_unpriced = ~pl.col("outcome").is_in(NO_FAILURE), pl.col("cost_usd").is_null()
+    parts = (
+        events.group_by(keys).agg(
+            _count(pl.col("is_first_attempt")).alias("requests"),
+            pl.len().cast(pl.Int64).alias("attempts"),
+            pl.col("input_tokens", "output_tokens", "cost_usd").sum(),
+        ),
+        events.filter(is_failed).group_by(keys).agg(
+            pl.len().cast(pl.Int64).alias("failures"),
+            pl.col("cost_usd").sum().alias("failed_cost_usd"),
+        ),
+        events.filter(is_unpriced).group_by(keys).agg(
+            pl.len().cast(pl.Int64).alias("unpriced_attempts"),
+            _count(_is_unbounded()).alias("unbounded_attempts"),
+            pl.col("unpriced_low_usd", "unpriced_high_usd").sum(),
+        ),
+    )  # fmt: skip
+    return pl.concat(parts, how="diagonal")
+
+
+def _count(condition: pl.Expr) -> pl.Expr:
+    return condition.sum().cast(pl.Int64)
 
 
 def _is_unbounded() -> pl.Expr:
@@ -188,23 +214,10 @@ def _is_unbounded() -> pl.Expr:
     return pl.col("cost_usd").is_null() & pl.col("unpriced_high_usd").is_null()
 
 
-def _sum_by_each(
-    rows: pl.LazyFrame, dimensions: Sequence[str]
-) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
-    """Return the sums by all dimensions of few values together, and those by each dimension.
-
-    Those of few values make few rows together, so that many rows are summed only two or three
-    times. A cube also has rows for redeliveries alone.
-    """
-    few = [name for name in dimensions if name not in _MANY]
-    together = rows.group_by(few).agg(pl.col(CONSERVED).sum()).collect()
-    sums = [_sum_by(together.lazy() if name in few else rows, name) for name in dimensions]
-    return together, dict(zip(dimensions, pl.collect_all(sums), strict=True))
-
-
-def _sum_by(rows: pl.LazyFrame, dimension: str) -> pl.LazyFrame:
-    sums = rows.group_by(dimension).agg(pl.col(CONSERVED).sum()).filter(pl.col("attempts") > 0)
-    return sums.select(pl.col(dimension).cast(pl.String).alias("value"), *CONSERVED)
+def _name_value(sums: pl.DataFrame) -> pl.DataFrame:
+    """Return sums with their dimension as text; a cube also has rows for redeliveries alone."""
+    value = pl.nth(0).cast(pl.String).alias("value")
+    return sums.filter(pl.col("attempts") > 0).select(value, *CONSERVED)
 
 
 def _compare(of_events: pl.DataFrame, of_cube: pl.DataFrame) -> list[dict[str, object]]:

@@ -134,10 +134,11 @@ def _write_rows(
 ) -> None:
     """Register the files that are the lake's own now, and insert the rows of the others."""
     for table, paths in publication.rows.items():
-        if table not in handed_over:
+        if table in handed_over:
+            files = [str(path) for path in handed_over[table]]
+            con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, files])
+        else:
             _insert(con, table, paths)
-        for path in handed_over.get(table, ()):
-            con.execute("CALL ducklake_add_data_files('lake', ?, ?)", [table.name, str(path)])
 
 
 def append_new(lake: Lake, table: Table, path: Path, *, key: Sequence[str]) -> None:
