@@ -5,7 +5,7 @@ import gc
 import pytest
 
 # With Python's 700 each worker goes through all that it has imported again and again: a fifth of
-# the time of a small run, as of the command itself (cli/app.py).
+# the time of a small run, as of the command itself (`opsmeter_pipeline.__main__`).
 gc.set_threshold(100_000)
 
 _FIRST = ("faults", "pipeline")

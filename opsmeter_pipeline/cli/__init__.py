@@ -1,5 +1,5 @@
 """The `opsmeter` command: a module per command group, thin. Logic belongs into the stages."""
 
-from opsmeter_pipeline.cli.app import main
+from opsmeter_pipeline.cli.app import call
 
-__all__ = ["main"]
+__all__ = ["call"]

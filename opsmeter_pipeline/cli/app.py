@@ -5,8 +5,6 @@ With `--json` a command prints one JSON document on standard output and nothing 
 everything for a person to watch goes to standard error.
 """
 
-import atexit
-import gc
 import os
 import re
 import shlex
@@ -40,9 +38,6 @@ Landing = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
-_COLLECT_AFTER = 100_000
-"""How many new objects start a search for garbage. With Python's 700 it goes through all that was
-imported again and again, and at the exit once more: a fifth of the time of a small run."""
 _GAP = 2
 """Blanks between two cells of a table."""
 _PLAIN_WIDTH = 120
@@ -52,13 +47,6 @@ _NARROWEST_TEXT = 24
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-
-
-def main() -> None:
-    """Run the command line in a process of its own."""
-    gc.set_threshold(_COLLECT_AFTER)
-    atexit.register(gc.freeze)  # the process ends; nothing has to be found and freed
-    call()
 
 
 _BROKEN_FILES = ("database is locked", "file is not a database", "disk image is malformed")

@@ -36,7 +36,7 @@ _WATCH_SECONDS = 5
 OWN_PROCESS = (
     sys.executable,
     "-c",
-    "import sys; from opsmeter_pipeline.cli import main; sys.argv[0] = 'opsmeter'; main()",
+    "import sys; from opsmeter_pipeline.__main__ import main; sys.argv[0] = 'opsmeter'; main()",
 )
 """How a process of ours starts `opsmeter`, wherever its script is installed."""
 
