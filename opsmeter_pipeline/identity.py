@@ -115,7 +115,7 @@ def identify_batches(
     verdicts = [kept.select(*VERDICT_SCHEMA)]
     known = pl.concat([known, kept.select(KNOWN)])
     candidates = candidates.join(kept, on="seq", how="anti", maintain_order="left")
-    for batch in candidates.sort("batch").partition_by("batch", maintain_order=True):
+    for batch in candidates.sort("batch", "seq").partition_by("batch", maintain_order=True):
         verdicts.append(identify(batch, known))
         published = apply_verdicts(batch, verdicts[-1]).select(KNOWN)
         known = pl.concat([known, published])
@@ -197,9 +197,11 @@ def _judge_untold(
 
 def _number_attempts(events: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
     """Return `seq` and `attempt`: the smallest numbers not taken, in order of event time."""
-    nth = pl.int_range(pl.len()).over(ID).alias("nth")
+    nth = pl.int_range(pl.len(), dtype=pl.Int64).over(ID).alias("nth")
     ordered = events.sort("occurred_at", "rank").select("seq", *ID, nth)
     taken = taken.unique().join(ordered, on=ID, how="semi")
+    if taken.is_empty():
+        return ordered.select("seq", attempt=pl.col("nth") + 1)
     used = pl.concat([ordered.select(ID), taken.select(ID)])
     free = (
         used.group_by(ID, maintain_order=True)
@@ -232,13 +234,27 @@ def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame
     """Return the events that stay, their attempts numbered and marked as `events` has them.
 
     An event without a verdict is alone with its id: it is its request's first attempt.
+
+    Args:
+        events: staged events, in the order of `seq`.
+        verdicts: columns of `VERDICT_SCHEMA`, of these and of other events.
     """
-    here = pl.col("seq").is_between(events["seq"].min(), events["seq"].max())
-    verdicts = verdicts.filter(here).rename({"attempt": "judged_attempt"})
-    judged = events.join(verdicts, on="seq", how="left", maintain_order="left")
-    return judged.filter(pl.col("verdict").fill_null("event") == "event").with_columns(
-        pl.col("attempt").is_not_null().alias("attempt_told"),
-        pl.coalesce("judged_attempt", "attempt", pl.lit(1)).alias("attempt"),
-        pl.col("attempt_inferred").fill_null(value=False),
-        pl.col("is_first_attempt").fill_null(value=True),
+    seq = events["seq"]
+    near = verdicts.filter(pl.col("seq").is_between(seq.min(), seq.max()))
+    places = seq.search_sorted(near["seq"])
+    is_here = seq.gather(places) == near["seq"]
+    judged, rows = near.filter(is_here), places.filter(is_here)
+    is_event, inferred, first = (
+        pl.repeat(value, events.height, dtype=pl.Boolean, eager=True).scatter(rows, found)
+        for value, found in (
+            (True, judged["verdict"] == "event"),
+            (False, judged["attempt_inferred"]),
+            (True, judged["is_first_attempt"]),
+        )
     )
+    return events.with_columns(
+        pl.col("attempt").is_not_null().alias("attempt_told"),
+        events["attempt"].fill_null(1).scatter(rows, judged["attempt"]),
+        attempt_inferred=inferred,
+        is_first_attempt=first,
+    ).filter(is_event)

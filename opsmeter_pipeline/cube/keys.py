@@ -37,18 +37,18 @@ class Pairs:
 
     @property
     def first(self) -> Codes:
-        """The first of each pair."""
-        return self._kept.first[: self.count]
+        """The first of each pair; a copy, as the others are, because room is made in place."""
+        return self._kept.first[: self.count].copy()
 
     @property
     def second(self) -> Codes:
         """The second of each pair."""
-        return self._kept.second[: self.count]
+        return self._kept.second[: self.count].copy()
 
     @property
     def rows(self) -> NDArray[np.int64]:
         """How many rows had each pair."""
-        return self._kept.rows[: self.count]
+        return self._kept.rows[: self.count].copy()
 
     def _make_room(self, pairs: int) -> None:
         for one in (self._kept.first, self._kept.second, self._kept.rows):

@@ -89,8 +89,8 @@ def name_measures(sums: kernel.Ints) -> dict[str, pl.Series]:
 
 
 def to_column(sums: NDArray[np.generic], column: int) -> pl.Series:
-    """Return a column of sums."""
-    return pl.Series(np.ascontiguousarray(sums[:, column]))
+    """Return a column of sums; a copy, which Polars takes over as it is."""
+    return pl.Series(sums[:, column].copy())
 
 
 def to_array(values: pl.Series) -> NDArray[Any]:

@@ -138,20 +138,20 @@ class _AttributedSums:
             self._sums[:, kernel.REDELIVERIES] += counted
 
     def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield the rows of latencies, of moments if there are any, and of all measures."""
+        """Yield the rows of all measures, of moments if there are any, and of latencies."""
+        every = np.arange(self._keys.count, dtype=np.uint32)
+        dimensions = self._name_dimensions(self._dimensions, every)
+        rows = pl.DataFrame(dimensions | name_measures(self._sums))
+        yield self._table.name, self._table.arrange(rows)
+        if self._moments:
+            rows = pl.DataFrame(dimensions | self._moments.columns(self._keys.count))
+            finished = rows.filter(pl.col("finished_attempts") > 0)
+            yield TOKEN_MOMENTS_HOURLY.name, TOKEN_MOMENTS_HOURLY.arrange(finished)
         names = dimensions_of(self._latencies)
         dimensions = self._name_dimensions(names[:-1], self._buckets.first)
         buckets = _from_codes(self._buckets.second, self._latencies.schema[names[-1]])
         counts = {names[-1]: buckets, "attempts": pl.Series(self._buckets.rows)}
         yield self._latencies.name, self._latencies.arrange(pl.DataFrame(dimensions | counts))
-        every = np.arange(self._keys.count, dtype=np.uint32)
-        dimensions = self._name_dimensions(self._dimensions, every)
-        if self._moments:
-            rows = pl.DataFrame(dimensions | self._moments.columns(self._keys.count))
-            finished = rows.filter(pl.col("finished_attempts") > 0)
-            yield TOKEN_MOMENTS_HOURLY.name, TOKEN_MOMENTS_HOURLY.arrange(finished)
-        rows = pl.DataFrame(dimensions | name_measures(self._sums))
-        yield self._table.name, self._table.arrange(rows)
 
     def _number(self, codes: Mapping[str, Codes]) -> list[Codes]:
         """Return the numbers of lines by their first dimension, their first two, and so on."""

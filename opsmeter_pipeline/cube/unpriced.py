@@ -33,7 +33,7 @@ class UnpricedSums:
 
     def add(self, events: pl.DataFrame) -> None:
         """Add events."""
-        unpriced = events.filter(pl.col("cost_usd").is_null())
+        unpriced = events.select(UNPRICED_READ).filter(pl.col("cost_usd").is_null())
         hour = pl.col("occurred_at").dt.truncate("1h").alias("hour_at")
         sums = (measure.alias(name) for name, measure in _MEASURES.items())
         self._parts.append(unpriced.with_columns(hour).group_by(_DIMENSIONS).agg(sums))

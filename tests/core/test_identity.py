@@ -32,7 +32,8 @@ def take(staged: list[dict[str, Any]], known: pl.DataFrame = NOTHING_KNOWN) -> p
     """Return the events of a batch, as published while `known` stands in the warehouse."""
     frame = events_of(*staged).drop("attempt_told", "attempt_inferred", "is_first_attempt")
     [mask] = mark_candidates([hash_ids(frame)], known)
-    return apply_verdicts(frame, identify(frame.filter(mask).select(CANDIDATE), known))
+    found = identify(frame.filter(mask).select(CANDIDATE), known)
+    return apply_verdicts(frame.sort("seq"), found)
 
 
 def verdicts(staged: list[dict[str, Any]], known: pl.DataFrame = NOTHING_KNOWN) -> dict[int, str]:
