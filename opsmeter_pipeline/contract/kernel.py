@@ -8,7 +8,9 @@ narrower than RFC 8259, never wider. Add a kind of value here when the payload g
 
 Longer than other modules because compiled code must stand together (`model.compiled`). Texts are
 compared and searched a word of 8 bytes at a time, wherever it begins in memory: x86-64 and arm64
-read such words as quickly as aligned ones.
+read such words as quickly as aligned ones. Nothing asks whether a position is within the text:
+every line ends with a line feed, which ends every loop, and words are read only of lines behind
+which there are 8 bytes more.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -16,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from opsmeter_pipeline.model.compiled import compiled, inlined
+from opsmeter_pipeline.model.compiled import byte_at, compiled, inlined, put_word, word_at
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Words: TypeAlias = NDArray[np.uint64]
@@ -73,7 +75,6 @@ class Found(NamedTuple):
         kinds: of each line, whether it is `REGULAR`, `BLANK` or `OTHER`.
         present: of each row, the bits of the fields that have a value.
         ids: a line feed, then the request ids, each ended by one; empty where there is none.
-        id_words: the 8 bytes of `ids` from each position on.
         numbers: counts, and instants in microseconds since 1970, by slot and row.
         codes: of each dimension and row, which of its texts it is, from 1; 0 if it has none.
         texts: of each dimension, how many texts it has (`COUNTED`) and how many bytes they have, a
@@ -81,7 +82,6 @@ class Found(NamedTuple):
         spans: where the texts of each dimension begin and end in `kept`, by code.
         kept: all these texts, each once, side by side: where they stand in the lines, each look
             would have to wait for another page of memory.
-        kept_words: the 8 bytes of `kept` from each position on.
         kept_end: where they end, one number.
         tables: of each dimension, codes by hash; as many as a power of two.
         order: the fields of the line before, in their order.
@@ -92,13 +92,11 @@ class Found(NamedTuple):
     kinds: Bytes
     present: Words
     ids: Bytes
-    id_words: Words
     numbers: Ints
     codes: Codes
     texts: Ints
     spans: Ints
     kept: Bytes
-    kept_words: Words
     kept_end: Ints
     tables: Codes
     order: Ints
@@ -119,12 +117,11 @@ class Size(NamedTuple):
 
 
 @compiled
-def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
+def read_lines(text: Bytes, fields: Fields, found: Found) -> Size:
     """Fill `found` and return its sizes.
 
     Args:
         text: whole lines, each ended by a line feed.
-        words: the 8 bytes from each position on that has so many.
         fields: the known fields.
         found: `ends` and `kinds` as long as there are lines, `ids` and `kept` two words longer than
             `text`, the others as there may be regular lines; `texts`, `kept_end`, `tables` and
@@ -133,22 +130,22 @@ def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
     in_all, in_any = ~np.uint64(0), np.uint64(0)
     position = row = line = 0
     limit = _end_of_lines(text, len(text) - _WORD_BYTES)
-    id_end = _copy(words, 0, 0, found.ids, found.id_words, 0)
+    id_end = _copy(text, 0, 0, found.ids, 0)
     while position < len(text):
         end, present = -1, np.uint64(0)
         if position < limit:
-            end, present = _read_line(text, words, position, fields, found)
+            end, present = _read_line(text, position, fields, found)
         found.kinds[line] = OTHER
         if end >= 0:
-            id_end = _keep_row(words, row, present, id_end, fields, found)
+            id_end = _keep_row(text, row, present, id_end, fields, found)
             found.kinds[line], found.present[row] = REGULAR, present
             in_all &= present
             in_any |= present
             row += 1
             position = end
-        elif text[_after_space(text, position)] == _LF:
+        elif byte_at(text, _after_space(text, position)) == _LF:
             found.kinds[line] = BLANK
-        while text[position] != _LF:
+        while byte_at(text, position) != _LF:
             position += 1
         found.ends[line] = position
         line += 1
@@ -159,14 +156,14 @@ def read_lines(text: Bytes, words: Words, fields: Fields, found: Found) -> Size:
 @inlined
 def _end_of_lines(text: Bytes, position: int) -> int:
     """Return where the last line ends that lies before a position; 0 if none does."""
-    while position > 0 and text[position - 1] != _LF:
+    while position > 0 and byte_at(text, position - 1) != _LF:
         position -= 1
     return max(position, 0)
 
 
 @inlined
 def _keep_row(
-    words: Words, row: int, present: np.uint64, id_end: int, fields: Fields, found: Found
+    text: Bytes, row: int, present: np.uint64, id_end: int, fields: Fields, found: Found
 ) -> int:
     """Write a regular line's values to its row, and return where the ids end then."""
     for field in range(len(fields.names)):
@@ -175,12 +172,12 @@ def _keep_row(
         has_value = present >> np.uint64(field) & np.uint64(1)
         if slot < 0:
             stop = stop if has_value else start
-            id_end = _copy(words, start, stop, found.ids, found.id_words, id_end)
+            id_end = _copy(text, start, stop, found.ids, id_end)
         elif kind in (COUNT, INSTANT):
             if has_value:
                 found.numbers[slot, row] = start
         else:
-            found.codes[slot, row] = _find_code(words, start, stop, slot, found) if has_value else 0
+            found.codes[slot, row] = _find_code(text, start, stop, slot, found) if has_value else 0
     return id_end
 
 
@@ -195,9 +192,7 @@ def join_texts(found: Found, slot: int, joined: Bytes) -> None:
 
 
 @inlined
-def _read_line(
-    text: Bytes, words: Words, position: int, fields: Fields, found: Found
-) -> tuple[int, np.uint64]:
+def _read_line(text: Bytes, position: int, fields: Fields, found: Found) -> tuple[int, np.uint64]:
     """Read one line; return where its line feed is and the bits of the fields that have a value.
 
     Returns -1 and no bits if the line is not regular.
@@ -205,56 +200,56 @@ def _read_line(
     no = (-1, np.uint64(0))
     seen = present = np.uint64(0)
     position = _after_space(text, position)
-    if text[position] != _OPEN:
+    if byte_at(text, position) != _OPEN:
         return no
     nth = 0
     while True:
         position = _after_space(text, position + 1)
-        if text[position] != _QUOTE:  # asked first: no word begins behind the line
+        if byte_at(text, position) != _QUOTE:  # asked first: no word begins behind the line
             return no
-        field = _find_field(words, position + 1, nth, fields, found.order)
+        field = _find_field(text, position + 1, nth, fields, found.order)
         if field < 0 or seen >> np.uint64(field) & np.uint64(1):
             return no
         bit = np.uint64(1) << np.uint64(field)
         seen |= bit
         position = _after_space(text, position + fields.traits[field, LENGTH] + 2)
-        if text[position] != _COLON:
+        if byte_at(text, position) != _COLON:
             return no
         position = _after_space(text, position + 1)
-        if text[position] == _N:
+        if byte_at(text, position) == _N:
             position = _after_null(text, position)
         else:
             present |= bit
-            position = _read_value(text, words, position, field, fields, found.values)
+            position = _read_value(text, position, field, fields, found.values)
         if position < 0:
             return no
         position = _after_space(text, position)
-        if text[position] != _COMMA:
+        if byte_at(text, position) != _COMMA:
             break
         nth += 1
     end = _after_space(text, position + 1)
-    return (end, present) if text[position] == _CLOSE and text[end] == _LF else no
+    return (end, present) if byte_at(text, position) == _CLOSE and byte_at(text, end) == _LF else no
 
 
 @inlined
-def _find_field(words: Words, position: int, nth: int, fields: Fields, order: Ints) -> int:
+def _find_field(text: Bytes, position: int, nth: int, fields: Fields, order: Ints) -> int:
     """Return the field whose name begins here, or -1; `order` is that of the last line."""
     names, traits = fields.names, fields.traits
-    if _is_name(words, position, names, order[nth], traits[order[nth], LENGTH]):
+    if _is_name(text, position, names, order[nth], traits[order[nth], LENGTH]):
         return order[nth]
     for field in range(len(names)):
-        if _is_name(words, position, names, field, traits[field, LENGTH]):
+        if _is_name(text, position, names, field, traits[field, LENGTH]):
             order[nth] = field
             return field
     return -1
 
 
 @inlined
-def _is_name(words: Words, position: int, names: Words, field: int, length: int) -> bool:
+def _is_name(text: Bytes, position: int, names: Words, field: int, length: int) -> bool:
     """Return whether this field's name stands here, the quote after it included."""
     nth = 0
     while nth * 8 <= length:
-        unlike = words[position + nth * 8] ^ names[field, nth]
+        unlike = word_at(text, position + nth * 8) ^ names[field, nth]
         if length - nth * 8 < 7:
             unlike &= _first_bytes(length + 1 - nth * 8)
         if unlike:
@@ -271,16 +266,16 @@ def _first_bytes(count: int) -> np.uint64:
 
 @inlined
 def _read_value(  # noqa: PLR0911 - a way out for each kind of value, and for each wrong one
-    text: Bytes, words: Words, position: int, field: int, fields: Fields, values: Ints
+    text: Bytes, position: int, field: int, fields: Fields, values: Ints
 ) -> int:
     """Read a field's value and return where it ends, or -1 if it is none of its kind.
 
     Its row of `values` gets the number or instant, or where the text starts and ends.
     """
     kind = fields.traits[field, KIND]
-    if text[position] == _QUOTE:
+    if byte_at(text, position) == _QUOTE:
         start = position + 1
-        end = _end_of_text(text, words, start)
+        end = _end_of_text(text, start)
         if end < 0 or kind == COUNT:
             return -1
         values[field, 0], values[field, 1] = start, end
@@ -290,11 +285,11 @@ def _read_value(  # noqa: PLR0911 - a way out for each kind of value, and for ea
                 return -1
         return end + 1
     end = _end_of_digits(text, position)
-    if end == position or (text[position] == _ZERO and end > position + 1):
+    if end == position or (byte_at(text, position) == _ZERO and end > position + 1):
         return -1
     if kind == STATUS:
         values[field, 0], values[field, 1] = position, end
-        return end if end == position + 3 and _ONE <= text[position] <= _FIVE else -1
+        return end if end == position + 3 and _ONE <= byte_at(text, position) <= _FIVE else -1
     number = _read_digits(text, position, end)
     values[field, 0] = number
     if kind == COUNT:
@@ -306,29 +301,33 @@ def _read_value(  # noqa: PLR0911 - a way out for each kind of value, and for ea
 
 @inlined
 def _after_space(text: Bytes, position: int) -> int:
-    while text[position] in (_SPACE, _TAB, _CR):
+    while byte_at(text, position) <= _SPACE and byte_at(text, position) in (_SPACE, _TAB, _CR):
         position += 1
     return position
 
 
 @inlined
 def _after_null(text: Bytes, position: int) -> int:
-    is_null = text[position + 1] == _U and text[position + 2] == _L and text[position + 3] == _L
+    is_null = (
+        byte_at(text, position + 1) == _U
+        and byte_at(text, position + 2) == _L
+        and byte_at(text, position + 3) == _L
+    )
     return position + 4 if is_null else -1
 
 
 @inlined
-def _end_of_text(text: Bytes, words: Words, position: int) -> int:
+def _end_of_text(text: Bytes, position: int) -> int:
     """Return where the closing quote is, or -1 if an escape or a byte that is no UTF-8 comes."""
     while True:
-        marks = _mark(words[position])
+        marks = _mark(word_at(text, position))
         while marks == 0:
             position += 8
-            marks = _mark(words[position])
+            marks = _mark(word_at(text, position))
         # The lowest mark, moved to the lowest bit of its byte, shifts the number of that byte up.
         nth = ((marks & -marks) >> _SEVEN) * _NUMBERS >> _TOP
         position += np.int64(nth)  # pyright: ignore[reportAssignmentType] - Numba's int
-        byte = text[position]
+        byte = byte_at(text, position)
         if byte < 0x80:
             return position if byte == _QUOTE else -1
         length = _character_bytes(text, position)
@@ -356,21 +355,22 @@ def _mark(word: np.uint64) -> np.uint64:
 @inlined
 def _character_bytes(text: Bytes, position: int) -> int:
     """Return how many bytes a character beyond ASCII has, 0 if it is no UTF-8 (RFC 3629)."""
-    first, second = text[position], text[position + 1]
+    first, second = byte_at(text, position), byte_at(text, position + 1)
     if 0xC2 <= first <= 0xDF:
         return 2 if _is_within(second, 0x80, 0xBF) else 0
     if 0xE0 <= first <= 0xEF:
         lowest = 0xA0 if first == 0xE0 else 0x80
         highest = 0x9F if first == 0xED else 0xBF
-        is_one = _is_within(second, lowest, highest) and _is_within(text[position + 2], 0x80, 0xBF)
+        third = byte_at(text, position + 2)
+        is_one = _is_within(second, lowest, highest) and _is_within(third, 0x80, 0xBF)
         return 3 if is_one else 0
     if 0xF0 <= first <= 0xF4:
         lowest = 0x90 if first == 0xF0 else 0x80
         highest = 0x8F if first == 0xF4 else 0xBF
         is_one = (
             _is_within(second, lowest, highest)
-            and _is_within(text[position + 2], 0x80, 0xBF)
-            and _is_within(text[position + 3], 0x80, 0xBF)
+            and _is_within(byte_at(text, position + 2), 0x80, 0xBF)
+            and _is_within(byte_at(text, position + 3), 0x80, 0xBF)
         )
         return 4 if is_one else 0
     return 0
@@ -383,7 +383,7 @@ def _is_within(byte: int, lowest: int, highest: int) -> bool:
 
 @inlined
 def _end_of_digits(text: Bytes, position: int) -> int:
-    while _is_within(text[position], _ZERO, _NINE):
+    while _is_within(byte_at(text, position), _ZERO, _NINE):
         position += 1
     return position
 
@@ -393,9 +393,9 @@ def _read_digits(text: Bytes, start: int, end: int) -> int:
     """Return the number these digits are, -1 if one of them is none; 18 digits at most."""
     number = 0
     for position in range(start, min(end, start + 18)):
-        if not _is_within(text[position], _ZERO, _NINE):
+        if not _is_within(byte_at(text, position), _ZERO, _NINE):
             return -1
-        number = number * 10 + (text[position] - _ZERO)
+        number = number * 10 + (byte_at(text, position) - _ZERO)
     return number
 
 
@@ -424,7 +424,7 @@ def _read_instant(  # noqa: PLR0911 - a way out for each part that can be wrong
         return _NO_INSTANT
     zone = start + 19
     fraction = 0
-    if text[zone] == _DOT:
+    if byte_at(text, zone) == _DOT:
         zone = _end_of_digits(text, zone + 1)
         digits = zone - start - 20
         if not _is_within(digits, 1, _MOST_FRACTION_DIGITS):
@@ -440,27 +440,27 @@ def _read_instant(  # noqa: PLR0911 - a way out for each part that can be wrong
 @inlined
 def _has_marks(text: Bytes, start: int) -> bool:
     return (
-        text[start + 4] == _DASH
-        and text[start + 7] == _DASH
-        and text[start + 10] == _T
-        and text[start + 13] == _COLON
-        and text[start + 16] == _COLON
+        byte_at(text, start + 4) == _DASH
+        and byte_at(text, start + 7) == _DASH
+        and byte_at(text, start + 10) == _T
+        and byte_at(text, start + 13) == _COLON
+        and byte_at(text, start + 16) == _COLON
     )
 
 
 @inlined
 def _read_offset(text: Bytes, zone: int, end: int) -> int:
     """Return the minutes local time is ahead of UTC, or `_NO_INSTANT` if nothing says it."""
-    if text[zone] == _Z and zone + 1 == end:
+    if byte_at(text, zone) == _Z and zone + 1 == end:
         return 0
-    is_signed = text[zone] == _PLUS or text[zone] == _DASH
-    if not is_signed or zone + 6 != end or text[zone + 3] != _COLON:
+    is_signed = byte_at(text, zone) == _PLUS or byte_at(text, zone) == _DASH
+    if not is_signed or zone + 6 != end or byte_at(text, zone + 3) != _COLON:
         return _NO_INSTANT
     hours, minutes = _read_digits(text, zone + 1, zone + 3), _read_digits(text, zone + 4, zone + 6)
     if not (_is_within(hours, 0, 23) and _is_within(minutes, 0, 59)):
         return _NO_INSTANT
     ahead = hours * 60 + minutes
-    return -ahead if text[zone] == _DASH else ahead
+    return -ahead if byte_at(text, zone) == _DASH else ahead
 
 
 @inlined
@@ -480,57 +480,60 @@ def _days_since_1970(year: int, month: int, day: int) -> int:
 
 
 @inlined
-def _copy(words: Words, start: int, stop: int, joined: Bytes, joined_words: Words, end: int) -> int:
+def _copy(text: Bytes, start: int, stop: int, joined: Bytes, end: int) -> int:
     """Append a text and a line feed to others, and return where they end.
 
     By whole words: what the last one brings too much is written over next, or is behind the end.
     """
     for position in range(start, stop, _WORD_BYTES):
-        joined_words[end + position - start] = words[position]
+        put_word(joined, end + position - start, word_at(text, position))
     end += stop - start
     joined[end] = _LF
     return end + 1
 
 
 @inlined
-def _find_code(words: Words, start: int, stop: int, slot: int, found: Found) -> int:
+def _find_code(text: Bytes, start: int, stop: int, slot: int, found: Found) -> int:
     """Return the code of a dimension's text: the same for the same bytes, in order of first use."""
     spans, table = found.spans[slot], found.tables[slot]
     mask = np.uint64(len(table) - 1)
-    place = _hash(words, start, stop) & mask
+    place = _hash(text, start, stop) & mask
     while table[place]:
         code = table[place]
-        if _is_same(found.kept_words, spans[code, 0], spans[code, 1], words, start, stop):
+        if _is_same(found.kept, spans[code, 0], spans[code, 1], text, start, stop):
             return code
         place = (place + np.uint64(1)) & mask
     found.texts[slot, COUNTED] += 1
     found.texts[slot, BYTES] += stop - start + 1
     code = found.texts[slot, COUNTED]
     known = found.kept_end[0]
-    found.kept_end[0] = _copy(words, start, stop, found.kept, found.kept_words, known)
+    found.kept_end[0] = _copy(text, start, stop, found.kept, known)
     table[place], spans[code, 0], spans[code, 1] = code, known, known + stop - start
     return code
 
 
 @inlined
-def _hash(words: Words, start: int, stop: int) -> np.uint64:
+def _hash(text: Bytes, start: int, stop: int) -> np.uint64:
     hashed = np.uint64(stop - start)
     while stop - start >= 8:
-        hashed = (hashed ^ words[start]) * _HASH_FACTOR
+        hashed = (hashed ^ word_at(text, start)) * _HASH_FACTOR
         hashed ^= hashed >> _HALF
         start += 8
     if start < stop:
-        hashed = (hashed ^ (words[start] & _first_bytes(stop - start))) * _HASH_FACTOR
+        hashed = (hashed ^ (word_at(text, start) & _first_bytes(stop - start))) * _HASH_FACTOR
     return hashed ^ hashed >> _HALF
 
 
 @inlined
-def _is_same(kept: Words, known: int, known_stop: int, words: Words, start: int, stop: int) -> bool:
+def _is_same(kept: Bytes, known: int, known_stop: int, text: Bytes, start: int, stop: int) -> bool:
     if known_stop - known != stop - start:
         return False
     while stop - start >= 8:
-        if kept[known] != words[start]:
+        if word_at(kept, known) != word_at(text, start):
             return False
         known += 8
         start += 8
-    return start == stop or not (kept[known] ^ words[start]) & _first_bytes(stop - start)
+    if start == stop:
+        return True
+    unlike = word_at(kept, known) ^ word_at(text, start)
+    return not unlike & _first_bytes(stop - start)

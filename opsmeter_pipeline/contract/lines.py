@@ -88,7 +88,7 @@ def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
     text = memoryview(chunk).toreadonly()  # Numba would compile again for memory of another kind
     lines = sum(part.lines for part in parts)
     found = _make_room(lines, len(text))
-    size = kernel.read_lines(np.frombuffer(text, np.uint8), _read_words(text), _FIELDS, found)
+    size = kernel.read_lines(np.frombuffer(text, np.uint8), _FIELDS, found)
     kinds = pl.Series("position", found.kinds)
     regular, blank, irregular = (
         (kinds == kind).arg_true() for kind in (kernel.REGULAR, kernel.BLANK, kernel.OTHER)
@@ -105,39 +105,22 @@ def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
 
 def _make_room(lines: int, text_bytes: int) -> kernel.Found:
     dimensions, rows = len(DIMENSIONS), min(lines, text_bytes // _SHORTEST_BYTES)
-    ids, kept = (np.empty(text_bytes + 2 * _WORD_BYTES, np.uint8) for _ in range(2))
     return kernel.Found(
         ends=np.empty(lines, np.int64),
         kinds=np.empty(lines, np.uint8),
         present=np.empty(rows, np.uint64),
-        ids=ids,
-        id_words=_words_of(ids),
+        ids=np.empty(text_bytes + 2 * _WORD_BYTES, np.uint8),
         numbers=np.zeros((len(_NUMBERS), rows), np.int64),
         codes=np.empty((dimensions, rows), np.uint32),
         texts=np.zeros((dimensions, 2), np.int64),
         spans=np.empty((dimensions, rows + 1, 2), np.int64),
-        kept=kept,
-        kept_words=_words_of(kept),
+        kept=np.empty(text_bytes + 2 * _WORD_BYTES, np.uint8),
         kept_end=np.zeros(1, np.int64),
         # At most half full, so that few texts share a place.
         tables=np.zeros((dimensions, 1 << (2 * rows).bit_length()), np.uint32),
         order=np.zeros(len(WIRE) + 1, np.int64),
         values=np.zeros((len(WIRE), 2), np.int64),
     )
-
-
-def _read_words(text: memoryview) -> NDArray[np.uint64]:
-    """Return the 8 bytes from each position on that has so many.
-
-    There are always two words or more: Numba would compile again for an array that is contiguous.
-    """
-    return _words_of(text if len(text) > _WORD_BYTES else bytes(2 * _WORD_BYTES))
-
-
-def _words_of(memory: memoryview | bytes | NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the 8 bytes from each position on, of memory of more than 8."""
-    count = len(memory) - _WORD_BYTES + 1
-    return np.ndarray(count, np.dtype("<u8"), buffer=memory, strides=(1,))
 
 
 def _describe_fields() -> kernel.Fields:

@@ -165,13 +165,10 @@ pages[start:size] = text
 protect = ctypes.CDLL(None).mprotect
 protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 assert protect(ctypes.addressof(ctypes.c_char.from_buffer(pages)) + size, size, 0) == 0
-count = len(lines._read_words(memoryview(text)))
-words = np.ndarray(count, "<u8", buffer=pages, offset=start, strides=(1,))
 here = np.frombuffer(pages, np.uint8)[start:size]
-for one in (here, words):
-    one.flags.writeable = False  # as those of a chunk are
+here.flags.writeable = False  # as a chunk's is
 found = lines._make_room(2, len(text))
-assert kernel.read_lines(here, words, lines._FIELDS, found).rows == 0
+assert kernel.read_lines(here, lines._FIELDS, found).rows == 0
 """
 
 
