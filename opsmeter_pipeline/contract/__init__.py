@@ -7,7 +7,7 @@ business: `identity` finds them. Before it comes `storage.landing`, after it `id
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -70,7 +70,8 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
     lines = read_lines(chunk.text, chunk.parts)
     exact = parse_exactly(zip(lines.irregular, lines.read(lines.irregular), strict=True))
     typed = pl.concat([lines.regular, exact.rows], how="diagonal")
-    rows = _place(typed, lines, slices, identifiers=identifiers)
+    texts = _join_texts(lines.texts, exact.rows)
+    rows = _place(typed, lines, slices, texts=texts, identifiers=identifiers)
     broken = rules.CONTRACT.find_broken(rows)
     refused = pl.concat(
         [
@@ -96,13 +97,28 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
     )
 
 
+def _join_texts(known: Mapping[str, pl.Series], rows: pl.DataFrame) -> Mapping[str, pl.Series]:
+    """Return the texts of each column that is categories, with those of rows read exactly."""
+    if rows.is_empty():
+        return known
+    return {
+        column: pl.concat([texts, rows[column].cast(pl.String).drop_nulls()]).unique()
+        for column, texts in known.items()
+    }
+
+
 def _place(
-    rows: pl.DataFrame, lines: Lines, slices: Sequence[Slice], *, identifiers: IdentifierPolicy
+    rows: pl.DataFrame,
+    lines: Lines,
+    slices: Sequence[Slice],
+    *,
+    texts: Mapping[str, pl.Series],
+    identifiers: IdentifierPolicy,
 ) -> pl.DataFrame:
     """Return the rows in line order with their place and readings."""
     rows = rows.sort("position") if not rows["position"].is_sorted() else rows
     return (
-        read_rows(rows, identifiers)
+        read_rows(rows, texts, identifiers)
         .with_columns(*lines.place(rows["position"]))
         .with_columns(_of_slice(slices, "landed_at"), _of_slice(slices, "taken_at"))
     )

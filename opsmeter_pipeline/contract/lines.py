@@ -4,7 +4,7 @@ Every other line, however valid, takes the exact way in `contract.exact`. Comes 
 `storage.landing`, before `contract.rules`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,8 @@ from opsmeter_pipeline.model.landed import Part, Text
 from opsmeter_pipeline.model.wire import DIMENSIONS, WIRE, WireField
 
 _WORD_BYTES = 8
+_FEW_BYTES = 1 << 14
+"""Python splits so few sooner than Polars begins."""
 _NUMBERS = tuple(field.column for field in WIRE if field.kind in ("count", "instant"))
 _SHORTEST_BYTES = min(len(field.name) for field in WIRE) + len('{"":""}\n')
 """No regular line has fewer: there is no room to make for more of them than fit."""
@@ -45,6 +47,7 @@ class Lines(NamedTuple):
         ends: the position of each line's line feed.
         parts: which lines belong to which slice.
         regular: one row per regular line, columns `TYPED`, in line order.
+        texts: of each column that is categories, the texts of regular lines, each once.
         blank: the positions of lines of white space only, in order.
         irregular: the positions of all other lines, in order.
     """
@@ -53,6 +56,7 @@ class Lines(NamedTuple):
     ends: NDArray[np.int64]
     parts: Sequence[Part]
     regular: pl.DataFrame
+    texts: Mapping[str, pl.Series]
     blank: pl.Series
     irregular: pl.Series
 
@@ -93,14 +97,15 @@ def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
     regular, blank, irregular = (
         (kinds == kind).arg_true() for kind in (kernel.REGULAR, kernel.BLANK, kernel.OTHER)
     )
+    texts = {column: _read_texts(found, slot) for slot, column in enumerate(DIMENSIONS)}
     rows = {"position": regular}
     for nth, field in enumerate(WIRE):
         rows[field.column] = (
-            _build_column(found, size, nth)
+            _build_column(found, size, nth, texts)
             if size.in_any >> nth & 1
             else pl.repeat(None, size.rows, dtype=TYPED[field.column], eager=True)
         )
-    return Lines(text, found.ends, parts, pl.DataFrame(rows), blank, irregular)
+    return Lines(text, found.ends, parts, pl.DataFrame(rows), texts, blank, irregular)
 
 
 def _make_room(lines: int, text_bytes: int) -> kernel.Found:
@@ -139,10 +144,14 @@ def _find_slot(column: str) -> int:
 _FIELDS = _describe_fields()
 
 
-def _build_column(found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series:
+def _build_column(
+    found: kernel.Found, size: kernel.Size, nth: int, texts: Mapping[str, pl.Series]
+) -> pl.Series:
     field, slot = WIRE[nth], int(_FIELDS.traits[nth, kernel.SLOT])
     if field.column in DIMENSIONS:
-        return _build_dimension(found, slot).gather(found.codes[slot, : size.rows])
+        none = pl.Series([None], dtype=pl.Categorical)  # code 0
+        by_code = pl.concat([none, texts[field.column].cast(pl.Categorical)])
+        return by_code.gather(found.codes[slot, : size.rows])
     if slot < 0:
         values = _split(found.ids[: size.id_bytes])
     else:
@@ -155,12 +164,11 @@ def _build_column(found: kernel.Found, size: kernel.Size, nth: int) -> pl.Series
     return values.set(pl.Series(is_absent), None)
 
 
-def _build_dimension(found: kernel.Found, slot: int) -> pl.Series:
-    """Return a dimension's texts by code, null for 0."""
+def _read_texts(found: kernel.Found, slot: int) -> pl.Series:
+    """Return a dimension's texts by code, from code 1 on."""
     joined = np.empty(found.texts[slot, kernel.BYTES] + 1, np.uint8)
     kernel.join_texts(found, slot, joined)
-    none = pl.Series([None], dtype=pl.Categorical)
-    return pl.concat([none, _split(joined).cast(pl.Categorical)])
+    return _split(joined)
 
 
 def _split(joined: NDArray[np.uint8]) -> pl.Series:
@@ -169,4 +177,7 @@ def _split(joined: NDArray[np.uint8]) -> pl.Series:
     Another one comes before the first, because a text can begin as compressed files do: `xک` is
     taken for zlib.
     """
-    return pl.scan_lines(joined.tobytes(), name="text").collect().to_series()[1:]
+    text = joined.tobytes()
+    if len(text) < _FEW_BYTES:
+        return pl.Series(text.decode().split("\n")[1:-1], dtype=pl.String)
+    return pl.scan_lines(text, name="text").collect().to_series()[1:]

@@ -4,11 +4,13 @@ Each reading is one more column beside the wire's. Comes after `contract.lines` 
 `contract.exact`, before `contract.rules`.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from opsmeter_pipeline.contract.privacy import RAW, guard_identifiers
-from opsmeter_pipeline.model.identifiers import REFUSE, IdentifierPolicy
-from opsmeter_pipeline.model.wire import DIMENSIONS, STATUSES, UNKNOWN_IDENTITY, WIRE
+from opsmeter_pipeline.model.identifiers import IdentifierPolicy
+from opsmeter_pipeline.model.wire import STATUSES, UNKNOWN_IDENTITY, WIRE
 
 TEXTS = tuple(field.column for field in WIRE if field.kind == "text")
 READINGS = (
@@ -18,24 +20,26 @@ READINGS = (
 """Columns that no event keeps."""
 
 
-def read_rows(rows: pl.DataFrame, identifiers: IdentifierPolicy = REFUSE) -> pl.DataFrame:
+def read_rows(
+    rows: pl.DataFrame, texts: Mapping[str, pl.Series], identifiers: IdentifierPolicy
+) -> pl.DataFrame:
     """Return the rows with their readings.
 
     Raw identifiers are gone or named in `RAW`, as the policy says. `is_blank_<text>` is true where
     a text is empty or white space; `outcome` is what became of the attempt, null where `status` is
     none that the contract knows.
+
+    Args:
+        rows: typed rows.
+        texts: of each column that is categories, its texts.
+        identifiers: what is done with raw identifiers.
     """
-    distinct = {
-        column: rows[column].unique().drop_nulls().cast(pl.String)
-        for column in TEXTS
-        if column in DIMENSIONS
-    }
     read = [
-        _find_blanks(rows[column], distinct.get(column)).alias(f"is_blank_{column}")
+        _find_blanks(rows[column], texts.get(column)).alias(f"is_blank_{column}")
         for column in TEXTS
     ]
-    rows = rows.with_columns(*read, _read_outcomes(rows["status"]))
-    return guard_identifiers(rows, distinct, identifiers)
+    rows = rows.with_columns(*read, _read_outcomes(rows["status"], texts["status"]))
+    return guard_identifiers(rows, texts, identifiers)
 
 
 def _find_blanks(text: pl.Series, distinct: pl.Series | None) -> pl.Series:
@@ -50,9 +54,8 @@ def _find_blanks(text: pl.Series, distinct: pl.Series | None) -> pl.Series:
     return (text.str.strip_chars() == "").fill_null(value=False)
 
 
-def _read_outcomes(status: pl.Series) -> pl.Series:
+def _read_outcomes(status: pl.Series, distinct: pl.Series) -> pl.Series:
     """Return what became of each attempt; HTTP codes are read as RFC 9110 means them."""
-    distinct = status.unique().drop_nulls()
     code = pl.col("code")
     is_code = code.str.contains(r"^[1-5][0-9]{2}$")
     outcome = (
@@ -63,7 +66,7 @@ def _read_outcomes(status: pl.Series) -> pl.Series:
         .when(is_code).then(pl.lit("error"))
         .when(code.is_in(STATUSES)).then(code)
     )  # fmt: skip
-    known = pl.DataFrame({"status": distinct, "code": distinct.cast(pl.String)}).select(
+    known = pl.DataFrame({"status": distinct.cast(pl.Categorical), "code": distinct}).select(
         "status", outcome.cast(pl.Categorical).alias("outcome")
     )
     read = status.to_frame().join(known, on="status", how="left", maintain_order="left")
