@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+
+_Flags: TypeAlias = NDArray[np.bool_]
 
 
 class EventParts:
@@ -69,7 +74,7 @@ class Writer:
         self._folder = folder
         # Polars numbers the texts of a process as long as there is a column of them.
         self._numbered = pl.Series([""], dtype=pl.Categorical)
-        self._largest = [0]
+        self._used: list[_Flags] = []
         self._empty = pl.DataFrame()
 
     def __enter__(self) -> Self:
@@ -84,13 +89,20 @@ class Writer:
         """
         self._empty = events.clear()
         kept = [one for one in events if one.null_count() < len(one)]
-        coded = [one.to_physical() if one.dtype == pl.Categorical else one for one in kept]
-        self._largest += [
-            int(codes.max())  # pyright: ignore[reportArgumentType] - it has a value
-            for codes, one in zip(coded, kept, strict=True)
-            if one.dtype == pl.Categorical
-        ]
+        coded = [self._number(one) if one.dtype == pl.Categorical else one for one in kept]
         pl.DataFrame(coded).write_ipc(self._folder / f"{number:05}.arrow")
+
+    def _number(self, texts: pl.Series) -> pl.Series:
+        """Return the numbers of texts, and note which are used.
+
+        Polars knows others too, such as raw identifiers that were hashed: they are not written.
+        """
+        numbers = texts.to_physical()
+        found = numbers.drop_nulls().to_numpy()
+        used = np.zeros(int(found.max()) + 1, np.bool_)
+        used[found] = True
+        self._used.append(used)
+        return numbers
 
     def __exit__(
         self,
@@ -101,8 +113,11 @@ class Writer:
         """Write what all parts share, unless writing failed."""
         if kind is None:
             self._empty.write_ipc(_schema_of(self._folder))
-            numbers = pl.int_range(max(self._largest) + 1, dtype=pl.UInt32, eager=True)
-            texts = numbers.cat.to(pl.Categorical).cast(pl.String)
+            used = np.zeros(max(map(len, self._used), default=0), np.bool_)
+            for one in self._used:
+                used[: len(one)] |= one
+            numbers = pl.int_range(len(used), dtype=pl.UInt32, eager=True)
+            texts = numbers.set(pl.Series(~used), None).cat.to(pl.Categorical).cast(pl.String)
             texts.to_frame("text").write_ipc(_texts_of(self._folder))
 
 
