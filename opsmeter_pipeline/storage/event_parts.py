@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-
 _Flags: TypeAlias = NDArray[np.bool_]
 
 
