@@ -1,7 +1,7 @@
 """`opsmeter run`: the Dagster job, batch after batch, in this process, until nothing waits."""
 
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -22,7 +22,6 @@ from opsmeter_pipeline.model.errors import (
 from opsmeter_pipeline.model.price_errors import (
     PricesOvertakenError,
 )
-from opsmeter_pipeline.model.watermark import Watermark
 from opsmeter_pipeline.orchestration.instance import open_instance, owner_tags
 from opsmeter_pipeline.orchestration.jobs import INGEST_JOB_NAME, take_new
 from opsmeter_pipeline.orchestration.resources import HomeResource
@@ -30,7 +29,7 @@ from opsmeter_pipeline.settings import Settings, claim_landing, load_settings, r
 from opsmeter_pipeline.storage.lateness import note_look
 from opsmeter_pipeline.storage.own_book import open_own_book
 from opsmeter_pipeline.storage.price_log import PriceLog, read_log
-from opsmeter_pipeline.storage.survey import survey_landing
+from opsmeter_pipeline.storage.survey import Survey, survey_landing
 
 _SUMMED = ("lines", "accepted", "duplicates", "quarantined", "blank")
 _NO_ROOM_BYTES = 8 << 20
@@ -54,9 +53,10 @@ def run_command(*, home: Path | None, landing: str | None, as_json: bool) -> Non
     started_at = utc_now()
     open_own_book(settings)
     with _naming_a_full_disk(settings.home):
-        ledger = take_all_waiting(settings)
-        watermark = _look(settings)
-    lake = open_home(settings).lake
+        ledger, survey = _take(settings)
+        lake = open_home(settings).lake
+        watermark = survey.watermark(lake, settings)
+        note_look(lake, watermark)
     findings = lake.read(_FINDINGS, [started_at]).to_dicts()
     warn_waiting(read_log(lake), home)
     if as_json:
@@ -79,17 +79,22 @@ def take_all_waiting(settings: Settings) -> dict[str, int | Decimal]:
     Raises:
         RunFailedError: a run failed; what earlier runs published stays.
     """
+    return _take(settings)[0]
+
+
+def _take(settings: Settings) -> tuple[dict[str, int | Decimal], Survey]:
+    """Do so, and return with it the look after which nothing waited."""
     home = open_home(settings)
     ledger = sum_taken(home, [])
     with open_instance(settings) as instance:
-        for day in _days_waiting(home):
+        while (day := (survey := _survey(home)).next_day(home.settings)) is not None:
             with err.status(f"taking what landed on {day} ..."):
                 config = take_new(log_level="CRITICAL")
                 run_id = run_job(instance, home, INGEST_JOB_NAME, config, day=day)
             taken = sum_taken(home, [run_id])
             ledger = {name: value + taken[name] for name, value in ledger.items()}
             err.print(f"{day}: {taken['lines']} lines, {taken['quarantined']} quarantined")
-    return ledger
+    return ledger, survey
 
 
 def warn_waiting(log: PriceLog, home: Path | None) -> None:
@@ -121,24 +126,9 @@ def open_home(settings: Settings) -> HomeResource:
     return HomeResource(home=str(settings.home), landing=settings.landing)
 
 
-def _look(settings: Settings) -> Watermark:
-    """Look at the landing once more, write down what turned final, and return what is known."""
-    home = open_home(settings)
-    landing, now = home.landing_files(), utc_now()
-    survey = survey_landing(landing, home.lake, settings=settings, now=now)
-    watermark = survey.watermark(home.lake, settings)
-    note_look(home.lake, watermark)
-    return watermark
-
-
-def _days_waiting(home: HomeResource) -> Iterator[date]:
-    while True:
-        now = utc_now()
-        survey = survey_landing(home.landing_files(), home.lake, settings=home.settings, now=now)
-        day = survey.next_day(home.settings)
-        if day is None:
-            return
-        yield day
+def _survey(home: HomeResource) -> Survey:
+    now = utc_now()
+    return survey_landing(home.landing_files(), home.lake, settings=home.settings, now=now)
 
 
 def run_job(
