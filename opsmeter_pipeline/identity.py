@@ -237,13 +237,17 @@ def apply_verdicts(events: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame
 
     Args:
         events: staged events, in the order of `seq`.
-        verdicts: columns of `VERDICT_SCHEMA`, of these and of other events.
+        verdicts: columns of `VERDICT_SCHEMA`, of these and of events before and after them.
+
+    Raises:
+        ValueError: a verdict has no event.
     """
     seq = events["seq"]
-    near = verdicts.filter(pl.col("seq").is_between(seq.min(), seq.max()))
-    places = seq.search_sorted(near["seq"])
-    is_here = seq.gather(places) == near["seq"]
-    judged, rows = near.filter(is_here), places.filter(is_here)
+    judged = verdicts.filter(pl.col("seq").is_between(seq.min(), seq.max()))
+    rows = seq.search_sorted(judged["seq"])
+    if not (seq.gather(rows) == judged["seq"]).all():
+        msg = "A verdict's event is not there, or the events are not in the order of `seq`."
+        raise ValueError(msg)
     is_event, inferred, first = (
         pl.repeat(value, events.height, dtype=pl.Boolean, eager=True).scatter(rows, found)
         for value, found in (

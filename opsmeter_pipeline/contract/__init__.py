@@ -79,9 +79,9 @@ def _judge(chunk: Chunk, slices: Sequence[Slice], identifiers: IdentifierPolicy)
             broken.select(rows["position"].gather(broken["row"]), "rule", "detail"),
         ]
     )
-    texts = lines.read(exact.rejected["position"])
+    rejected = lines.read(exact.rejected["position"])
     told = [
-        read_told(zip(exact.rejected["rule"], texts, strict=True)),
+        read_told(zip(exact.rejected["rule"], rejected, strict=True)),
         keep_told(rows[broken["row"]]),
     ]
     quarantine = _quarantine(refused.hstack(pl.concat(told)), lines, slices)

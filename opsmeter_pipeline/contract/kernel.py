@@ -108,8 +108,17 @@ OTHER, REGULAR, BLANK = range(3)
 
 
 class Size(NamedTuple):
-    """How much was found: rows, bytes of ids, and the bits that all rows and that any row has."""
+    """How much was found.
 
+    Attributes:
+        lines: how many; one too many if there are more than there is room for.
+        rows: regular ones.
+        id_bytes: bytes of ids.
+        in_all: the bits that all rows have.
+        in_any: the bits that any row has.
+    """
+
+    lines: int
     rows: int
     id_bytes: int
     in_all: np.uint64
@@ -132,6 +141,9 @@ def read_lines(text: Bytes, fields: Fields, found: Found) -> Size:
     limit = _end_of_lines(text, len(text) - _WORD_BYTES)
     id_end = _copy(text, 0, 0, found.ids, 0)
     while position < len(text):
+        if line == len(found.ends):
+            line += 1
+            break
         end, present = -1, np.uint64(0)
         if position < limit:
             end, present = _read_line(text, position, fields, found)
@@ -150,7 +162,7 @@ def read_lines(text: Bytes, fields: Fields, found: Found) -> Size:
         found.ends[line] = position
         line += 1
         position += 1
-    return Size(row, id_end, in_all, in_any)
+    return Size(line, row, id_end, in_all, in_any)
 
 
 @inlined

@@ -17,6 +17,7 @@ from opsmeter_pipeline.model.columns import INSTANT
 from opsmeter_pipeline.model.landed import Part, Text
 from opsmeter_pipeline.model.wire import DIMENSIONS, WIRE, WireField
 
+_LINE_FEED = ord("\n")
 _WORD_BYTES = 8
 _FEW_BYTES = 1 << 14
 """Python splits so few sooner than Polars begins."""
@@ -88,11 +89,21 @@ class Lines(NamedTuple):
 
 
 def read_lines(chunk: Text, parts: Sequence[Part]) -> Lines:
-    """Return the lines of a chunk: their places, and those that are regular as typed rows."""
+    """Return the lines of a chunk: their places, and those that are regular as typed rows.
+
+    Raises:
+        ValueError: the chunk holds no whole lines, or another number of them than its parts tell.
+    """
     text = memoryview(chunk).toreadonly()  # Numba would compile again for memory of another kind
+    if len(text) and text[-1] != _LINE_FEED:
+        msg = "A chunk ends in the middle of a line."
+        raise ValueError(msg)
     lines = sum(part.lines for part in parts)
     found = _make_room(lines, len(text))
     size = kernel.read_lines(np.frombuffer(text, np.uint8), _FIELDS, found)
+    if size.lines != lines:
+        msg = f"A chunk has {size.lines} lines or more where its parts tell of {lines}."
+        raise ValueError(msg)
     kinds = pl.Series("position", found.kinds)
     regular, blank, irregular = (
         (kinds == kind).arg_true() for kind in (kernel.REGULAR, kernel.BLANK, kernel.OTHER)

@@ -25,18 +25,20 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits without a pattern: 2^64
 _HALF = np.uint64(32)
 
 
-class Pairs(NamedTuple):
+class PairTable(NamedTuple):
     """Pairs of numbers, each with a number of its own, from 0 in the order of their coming.
 
     Attributes:
         slots: by hash, the pair's number and 1; 0 where none is. As many as a power of two, at most
             half of them taken.
+        shift: 64 less the bits of that power: how far to shift a hash, whose first bits are best.
         first: the first of each pair.
         second: the second.
         rows: how many rows had the pair.
     """
 
     slots: Codes
+    shift: int
     first: Codes
     second: Codes
     rows: Ints
@@ -89,7 +91,7 @@ input, up to each step and beyond the last, then of output."""
 
 
 @compiled
-def number_pairs(first: Codes, second: Codes, pairs: Pairs, count: int, numbers: Codes) -> int:
+def number_pairs(first: Codes, second: Codes, pairs: PairTable, count: int, numbers: Codes) -> int:
     """Write the number of each row's pair to `numbers`, and return how many pairs there are now.
 
     Args:
@@ -113,18 +115,18 @@ def number_pairs(first: Codes, second: Codes, pairs: Pairs, count: int, numbers:
 
 
 @compiled
-def place_pairs(pairs: Pairs, count: int) -> None:
+def place_pairs(pairs: PairTable, count: int) -> None:
     """Fill slots that are all 0 with the pairs that there are."""
     for number in range(count):
         pairs.slots[_find_slot(pairs.first[number], pairs.second[number], pairs)] = number + 1
 
 
 @inlined
-def _find_slot(first: np.uint32, second: np.uint32, pairs: Pairs) -> np.int64:
+def _find_slot(first: np.uint32, second: np.uint32, pairs: PairTable) -> np.int64:
     """Return where a pair's number stands or should stand."""
     last = np.int64(len(pairs.slots)) - 1
     key = np.uint64(first) << _HALF | np.uint64(second)
-    slot = np.int64(key * _FACTOR >> _HALF) & last
+    slot = np.int64(key * _FACTOR >> np.uint64(pairs.shift))
     while True:
         number = np.int64(pairs.slots[slot]) - 1
         if number < 0 or (pairs.first[number] == first and pairs.second[number] == second):

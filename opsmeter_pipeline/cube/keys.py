@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from opsmeter_pipeline.cube import kernel
 
-Codes: TypeAlias = NDArray[np.uint32]
+Codes: TypeAlias = kernel.Codes
+_BITS, _FIRST_BITS = 64, 10
 
 
 class Pairs:
@@ -26,36 +27,38 @@ class Pairs:
     def __init__(self) -> None:
         """Begin without a pair."""
         self.count = 0
-        self._kept = kernel.Pairs(*(np.zeros(1, dtype) for dtype in ("u4", "u4", "u4", "i8")))
+        self._kept = kernel.PairTable(
+            np.zeros(1 << _FIRST_BITS, np.uint32),
+            _BITS - _FIRST_BITS,
+            first=np.zeros(0, np.uint32),
+            second=np.zeros(0, np.uint32),
+            rows=np.zeros(0, np.int64),
+        )
 
     def number(self, first: Codes, second: Codes) -> Codes:
         """Return the number of each row's pair."""
         self._make_room(self.count + len(first))
         numbers = np.empty(len(first), np.uint32)
-        self.count = kernel.number_pairs(first, second, self._kept, self.count, numbers)
+        told = (_read_only(first), _read_only(second))
+        self.count = kernel.number_pairs(*told, self._kept, self.count, numbers)
         return numbers
 
-    @property
-    def first(self) -> Codes:
-        """The first of each pair; a copy, as the others are, because room is made in place."""
-        return self._kept.first[: self.count].copy()
-
-    @property
-    def second(self) -> Codes:
-        """The second of each pair."""
-        return self._kept.second[: self.count].copy()
+    def values(self, numbers: Codes) -> tuple[Codes, Codes]:
+        """Return the first and the second of the pairs with these numbers."""
+        return self._kept.first[numbers], self._kept.second[numbers]
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """How many rows had each pair."""
+        """How many rows had each pair; a copy, because room is made in place."""
         return self._kept.rows[: self.count].copy()
 
     def _make_room(self, pairs: int) -> None:
         for one in (self._kept.first, self._kept.second, self._kept.rows):
             grow(one, pairs)
         if 2 * pairs > len(self._kept.slots):
-            slots = np.zeros(1 << (2 * pairs).bit_length(), np.uint32)
-            self._kept = self._kept._replace(slots=slots)
+            bits = (2 * pairs).bit_length()
+            slots = np.zeros(1 << bits, np.uint32)
+            self._kept = self._kept._replace(slots=slots, shift=_BITS - bits)
             kernel.place_pairs(self._kept, self.count)
 
 
@@ -80,9 +83,16 @@ class Keys:
         """Return the values of so many columns, by the numbers that `number` gave for these."""
         values: list[Codes] = []
         for link in reversed(self._links[: columns - 1]):
-            values.append(link.second[numbers])
-            numbers = link.first[numbers]
+            numbers, last = link.values(numbers)
+            values.append(last)
         return [numbers, *reversed(values)]
+
+
+def _read_only(codes: Codes) -> Codes:
+    """Return a view of one kind of memory: Numba would compile again for each other kind."""
+    view = codes.view()
+    view.flags.writeable = False
+    return view
 
 
 def grow(rows: NDArray[np.generic], count: int) -> None:

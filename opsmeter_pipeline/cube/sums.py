@@ -125,7 +125,7 @@ class _AttributedSums:
             kernel.add_events(numbers[-1], events, self._sums)
             if self._moments:
                 self._moments.add(numbers[-1], events, self._keys.count)
-            of_latencies = numbers[len(dimensions_of(self._latencies)) - 2]
+            of_latencies = numbers[len(dimensions_of(self._latencies)[:-1]) - 1]  # all but bucket
             if coarse.has_nulls():
                 of_latencies = of_latencies[to_array(coarse.is_not_null())]
             self._buckets.number(of_latencies, _to_codes(coarse.drop_nulls()))
@@ -148,8 +148,9 @@ class _AttributedSums:
             finished = rows.filter(pl.col("finished_attempts") > 0)
             yield TOKEN_MOMENTS_HOURLY.name, TOKEN_MOMENTS_HOURLY.arrange(finished)
         names = dimensions_of(self._latencies)
-        dimensions = self._name_dimensions(names[:-1], self._buckets.first)
-        buckets = _from_codes(self._buckets.second, self._latencies.schema[names[-1]])
+        places, found = self._buckets.values(np.arange(self._buckets.count, dtype=np.uint32))
+        dimensions = self._name_dimensions(names[:-1], places)
+        buckets = _from_codes(found, self._latencies.schema[names[-1]])
         counts = {names[-1]: buckets, "attempts": pl.Series(self._buckets.rows)}
         yield self._latencies.name, self._latencies.arrange(pl.DataFrame(dimensions | counts))
 

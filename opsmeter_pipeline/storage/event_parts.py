@@ -1,6 +1,6 @@
 """Event rows that one asset hands to the next ones of its run, in numbered parts.
 
-Arrow IPC, a third of Parquet's time for rows that are read once or twice. Texts of few values are
+Arrow IPC, a third of Parquet's time for rows that are read once or twice. Texts that recur are
 handed on as numbers of one dictionary for all parts: numbers are copied, where each part's own
 texts would have to be looked up one by one. What is published is Parquet and no business of this
 module.
@@ -9,6 +9,7 @@ module.
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -43,13 +44,13 @@ class EventParts:
         """Return the rows of a part: these columns, or all."""
         names = columns or self._empty.columns
         written = pl.read_ipc_schema(part).keys()
-        kept = [name for name in names if name in written]
-        if not kept:  # no column has a value because there is no row
+        if not written:  # no column has a value because there is no row
             return self._empty.select(names)
-        rows = pl.read_ipc(part, columns=kept)
+        kept = [name for name in names if name in written]
+        rows = pl.read_ipc(part, columns=kept or [next(iter(written))])
         coded = [name for name in kept if self._empty.schema[name] == pl.Categorical]
         rows = rows.with_columns(self._texts.gather(rows[name]).alias(name) for name in coded)
-        return pl.concat([self._empty.select(names), rows], how="diagonal")
+        return pl.concat([self._empty.select(names), rows], how="diagonal").select(names)
 
     @cached_property
     def _empty(self) -> pl.DataFrame:
@@ -73,7 +74,8 @@ class Writer:
         self._folder = folder
         # Polars numbers the texts of a process as long as there is a column of them.
         self._numbered = pl.Series([""], dtype=pl.Categorical)
-        self._used: list[_Flags] = []
+        self._used: _Flags = np.zeros(0, np.bool_)
+        self._lock = Lock()
         self._empty = pl.DataFrame()
 
     def __enter__(self) -> Self:
@@ -89,7 +91,7 @@ class Writer:
         self._empty = events.clear()
         kept = [one for one in events if one.null_count() < len(one)]
         coded = [self._number(one) if one.dtype == pl.Categorical else one for one in kept]
-        pl.DataFrame(coded).write_ipc(self._folder / f"{number:05}.arrow")
+        _write(pl.DataFrame(coded), self._folder / f"{number:05}.arrow")
 
     def _number(self, texts: pl.Series) -> pl.Series:
         """Return the numbers of texts, and note which are used.
@@ -98,9 +100,10 @@ class Writer:
         """
         numbers = texts.to_physical()
         found = numbers.drop_nulls().to_numpy()
-        used = np.zeros(int(found.max()) + 1, np.bool_)
-        used[found] = True
-        self._used.append(used)
+        with self._lock:
+            if found.max() >= len(self._used):
+                self._used = np.concatenate([self._used, np.zeros(found.max() + 1, np.bool_)])
+            self._used[found] = True
         return numbers
 
     def __exit__(
@@ -111,13 +114,17 @@ class Writer:
     ) -> None:
         """Write what all parts share, unless writing failed."""
         if kind is None:
-            self._empty.write_ipc(_schema_of(self._folder))
-            used = np.zeros(max(map(len, self._used), default=0), np.bool_)
-            for one in self._used:
-                used[: len(one)] |= one
-            numbers = pl.int_range(len(used), dtype=pl.UInt32, eager=True)
-            texts = numbers.set(pl.Series(~used), None).cat.to(pl.Categorical).cast(pl.String)
-            texts.to_frame("text").write_ipc(_texts_of(self._folder))
+            _write(self._empty, _schema_of(self._folder))
+            last = int(self._used.nonzero()[0].max(initial=-1))
+            numbers = pl.int_range(last + 1, dtype=pl.UInt32, eager=True)
+            unused = pl.Series(~self._used[: last + 1])
+            texts = numbers.set(unused, None).cat.to(pl.Categorical).cast(pl.String)
+            _write(texts.to_frame("text"), _texts_of(self._folder))
+
+
+def _write(rows: pl.DataFrame, path: Path) -> None:
+    """Write rows and nothing else: as views, texts would bring those of rows filtered out."""
+    rows.write_ipc(path, compat_level=pl.CompatLevel.oldest())
 
 
 def _schema_of(folder: Path) -> Path:

@@ -146,6 +146,12 @@ def test_texts_that_begin_as_compressed_files_do_are_texts(field: str, start: st
     assert are_regular(spelled, line()) == [True, True]
 
 
+@pytest.mark.parametrize(("text", "lines"), [(b"{}\n{}\n", 1), (b"{}\n", 2), (b"{}\n{}", 2)])
+def test_a_chunk_that_is_not_what_its_parts_tell_is_refused(text: bytes, lines: int) -> None:
+    with pytest.raises(ValueError, match="chunk"):
+        read_lines(text, [Part(0, 1, lines)])
+
+
 def test_nothing_behind_the_text_is_read() -> None:
     """A line that ends where a name should begin, and behind it a name's first word."""
     done = subprocess.run([sys.executable, "-c", _AT_THE_END_OF_A_PAGE], check=False, cwd=REPO)

@@ -63,6 +63,25 @@ def test_texts_of_no_part_are_not_written(tmp_path: Path) -> None:
     assert raw.cast(pl.String).item().encode() not in written
 
 
+def test_texts_of_rows_that_were_left_out_are_not_written(tmp_path: Path) -> None:
+    """A filtered column still holds the texts of all rows, such as a refused line's id."""
+    ids = [f"an id that is not short {number}" for number in range(20)]
+    events = pl.DataFrame({"id": [*ids, "request of someone@example.com"]}).head(20)
+    kept = pl.concat([events, pl.DataFrame({"id": ["of someone@example.com"]})]).filter(
+        ~pl.col("id").str.contains("@")
+    )
+    with EventParts(tmp_path).write() as writer:
+        writer.write(0, kept)
+    assert b"example.com" not in (tmp_path / "00000.arrow").read_bytes()
+    assert EventParts(tmp_path).read(tmp_path / "00000.arrow")["id"].to_list() == ids
+
+
+def test_columns_without_a_value_have_as_many_rows_as_the_others(tmp_path: Path) -> None:
+    write(tmp_path, [[(1, None, "u"), (2, None, None)]])
+    parts = EventParts(tmp_path)
+    assert parts.read(parts.paths[0], ["model"])["model"].to_list() == [None, None]
+
+
 def write_and_stop(folder: Path) -> None:
     with EventParts(folder).write() as writer:
         writer.write(0, pl.DataFrame([(1, "a", "b")], SCHEMA, orient="row"))

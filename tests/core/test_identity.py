@@ -269,3 +269,10 @@ def test_each_line_of_a_repeated_id_gets_exactly_one_verdict(batch: list) -> Non
     staged = [sent(seq, **one) for seq, one in enumerate(batch)]
     assert sorted(verdicts(staged)) == list(range(len(batch)))
     assert set(verdicts(staged).values()) <= {"event", "duplicate", "conflicting_duplicate"}
+
+
+def test_a_verdict_without_its_event_is_refused() -> None:
+    frame = events_of(sent(1), sent(2), sent(4))
+    found = identify(events_of(sent(3), sent(4)).select(CANDIDATE), NOTHING_KNOWN)
+    with pytest.raises(ValueError, match="A verdict's event is not there"):
+        apply_verdicts(frame, found)

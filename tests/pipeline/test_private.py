@@ -101,7 +101,10 @@ def taken(tmp_path_factory: pytest.TempPathFactory, policy: str) -> tuple[Path, 
         assert code == 0, err
         said += [out, err]
     # A run that fails when it publishes: what it staged is left behind.
-    (home / "landing" / "later.jsonl").write_bytes(jsonl(*_lines()[:60]))
+    # Among few lines that are taken, with ids too long to stand in a row, are refused ones.
+    refused = [*_lines()[:60], payload("r") | {"externalRequestId": f"for {IN_TEXTS}"}]
+    accepted = [payload(f"an id that is not short {number}") for number in range(9)]
+    (home / "landing" / "later.jsonl").write_bytes(jsonl(*refused, *accepted))
     set_landed_at(home / "landing" / "later.jsonl", NOON)
     data = home / "warehouse" / "data"
     shutil.move(data, data.with_name("away"))
