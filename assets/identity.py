@@ -46,7 +46,7 @@ def identity_verdicts(
     published, known = found.filter(is_replayed), found.filter(~is_replayed).select(KNOWN)
     masks = mark_candidates(map(hashes.read, hashes.paths), known)
     marked = zip(events.paths, masks, strict=True)
-    candidates = pl.concat(map_bounded(lambda one: events.read(one[0]).filter(one[1]), marked))
+    candidates = pl.concat(map_bounded(lambda one: events.read(one[0], mask=one[1]), marked))
     verdicts = identify_batches(
         order_batches(candidates, slices), known, find_slices(published, slices)
     )

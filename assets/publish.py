@@ -1,5 +1,6 @@
 """The publish stage's assets: the run's ledger, and the one transaction that publishes it all."""
 
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -132,7 +133,8 @@ def published_tables(context: dg.AssetExecutionContext, home: HomeResource):  # 
     )
     rows = publish(home.lake, publication)
     noted = note_visible(home.lake, publication, now=utc_now)
-    staging.delete()
+    # A gigabyte takes a while to go; what is left of the run does not need it.
+    Thread(target=staging.delete).start()
     rows[FRESHNESS_LAGS.name] = noted.lags.height
     for name, count in rows.items():
         figures = tell_lags(noted.lags) if name == FRESHNESS_LAGS.name else {}

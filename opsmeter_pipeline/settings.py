@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     home: Path = Path(".opsmeter")
     landing: str | None = None
     batch_bytes: int = Field(default=2304 * 1024**2, gt=0)
-    chunk_bytes: int = Field(default=64 * 1024**2, ge=1024)
+    chunk_bytes: int = Field(default=96 * 1024**2, ge=1024)
     unpacked_bytes: int = Field(default=16 * 1024**3, gt=0)
     settle_seconds: int = Field(default=300, ge=0)
     lateness_allowance_seconds: int = Field(default=24 * 3600, ge=0, le=366 * 24 * 3600)

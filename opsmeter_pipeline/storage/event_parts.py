@@ -40,14 +40,17 @@ class EventParts:
         """The parts' files, in order."""
         return sorted(self._folder.glob("[0-9]*.arrow"))
 
-    def read(self, part: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
-        """Return the rows of a part: these columns, or all."""
+    def read(
+        self, part: Path, columns: Sequence[str] = (), *, mask: pl.Series | None = None
+    ) -> pl.DataFrame:
+        """Return the rows of a part, these columns or all; with a mask, where it is true."""
         names = columns or self._empty.columns
         written = pl.read_ipc_schema(part).keys()
         if not written:  # no column has a value because there is no row
             return self._empty.select(names)
         kept = [name for name in names if name in written]
         rows = pl.read_ipc(part, columns=kept or [next(iter(written))])
+        rows = rows if mask is None else rows.filter(mask)
         coded = [name for name in kept if self._empty.schema[name] == pl.Categorical]
         rows = rows.with_columns(self._texts.gather(rows[name]).alias(name) for name in coded)
         return pl.concat([self._empty.select(names), rows], how="diagonal").select(names)

@@ -14,7 +14,7 @@ from opsmeter_pipeline.model.landed import Slice
 from opsmeter_pipeline.model.tables import INGEST_FILES, SLICE_SCHEMA
 from opsmeter_pipeline.storage.event_parts import EventParts
 
-_TOGETHER = 4
+_TOGETHER = 3
 """How many parts make a group; single ones sum up to far more rows in all (ADR 0034)."""
 
 
