@@ -39,6 +39,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+_MANY = 150_000
+"""Lines that no disk of 12 MB has room for, staged."""
+
+
 def _mount(*arguments: str) -> bool:
     mount = shutil.which("mount")
     return mount is not None and subprocess.run([mount, *arguments], check=False).returncode == 0
@@ -66,7 +70,7 @@ def _locked(home: PipelineHome, *, seconds: float) -> Iterator[None]:
 def test_full_disk_publishes_nothing_and_the_next_run_with_room_takes_all(
     small_disk: Path, home: PipelineHome
 ) -> None:
-    lines = [payload(f"r{n}", userId=f"u{n * 7919}") for n in range(60_000)]
+    lines = [payload(f"r{n}", userId=f"u{n * 7919}") for n in range(_MANY)]
     home.land("big.jsonl", jsonl(*lines))
     tight = PipelineHome(small_disk / "home", home.instance)
     landing = str(home.landing)
@@ -80,7 +84,7 @@ def test_full_disk_publishes_nothing_and_the_next_run_with_room_takes_all(
     code, _, err = run_opsmeter("run", "--landing", landing, home=tight.folder)
     assert code == 0, err
     assert_balanced(tight)
-    assert tight.value("SELECT sum(accepted)::BIGINT FROM ingest_batches") == 60_000
+    assert tight.value("SELECT sum(accepted)::BIGINT FROM ingest_batches") == _MANY
     home.take_all()
     _same_tables(tight, home)
 
