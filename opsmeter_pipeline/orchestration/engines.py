@@ -1,21 +1,23 @@
-"""Dagster's SQLite files, with the engines that open them kept.
+"""Dagster's SQLite files, with the engines and connections by which it opens them kept.
 
-Dagster makes a SQLAlchemy engine for every statement, and an engine compiles each statement anew:
-750 engines and 880 compilations in a run of one line, a tenth of its time. Kept engines hold no
-connection (their pool is none), so that files are opened, locked and closed as before. Dagster has
-no setting for this; its modules are asked to use another factory. To be deleted when it keeps
-engines itself.
+Dagster makes an engine and a connection for every statement, 750 in a run of one line: each time
+the statement is compiled, the file opened, its schema read and its log copied back and deleted, a
+seventh of such a run. Dagster has no setting for this; its modules are asked to use another
+factory. To be deleted when it keeps connections itself.
 """
 
+import os
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
-from sqlalchemy import Engine, Pool, create_engine
+from sqlalchemy import Engine, Pool, QueuePool, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
     sqlite_event_log,
@@ -23,6 +25,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     sqlite_schedule_storage,
 )
 _KEPT: Final = 16  # the files of all runs, and those of the last few runs
+_FILE: Final = "sqlite:///"
 
 
 @cache
@@ -32,14 +35,57 @@ def keep_engines() -> None:
         module.create_engine = _find_engine  # pyright: ignore[reportPrivateImportUsage] - a patch
 
 
+class _KeptPool(QueuePool):
+    """Connections that stay open, though Dagster disposes of them after each statement.
+
+    More than these, which threads need meanwhile, are opened and closed as before.
+    """
+
+    def dispose(self) -> None:
+        """Keep the connection."""
+
+    def recreate(self) -> "_KeptPool":
+        """Return this pool, which is as good as new."""
+        return self
+
+
 def _find_engine(
     address: str, *, poolclass: type[Pool], connect_args: Mapping[str, float] | None = None
 ) -> Engine:
-    return _create_engine(address, poolclass, tuple((connect_args or {}).items()))
+    """Return the engine of a file, or one as Dagster wants it if the file is yet to be made.
+
+    A file that was replaced is another one, and a forked process has connections of its own.
+    """
+    arguments = tuple((connect_args or {}).items())
+    try:
+        number = Path(address.removeprefix(_FILE)).stat().st_ino
+    except FileNotFoundError:
+        return create_engine(address, poolclass=poolclass, connect_args=dict(arguments))
+    return _keep_engine(address, arguments, file_number=number, process=os.getpid())
 
 
 @lru_cache(maxsize=_KEPT)
-def _create_engine(
-    address: str, poolclass: type[Pool], connect_args: tuple[tuple[str, float], ...]
+def _keep_engine(
+    address: str,
+    connect_args: tuple[tuple[str, float], ...],
+    *,
+    file_number: int,  # noqa: ARG001 - of whom the engine is kept
+    process: int,  # noqa: ARG001 - likewise
 ) -> Engine:
-    return create_engine(address, poolclass=poolclass, connect_args=dict(connect_args))
+    engine = create_engine(
+        address,
+        poolclass=_KeptPool,
+        pool_size=2,  # within a transaction Dagster asks once more
+        max_overflow=-1,
+        connect_args=dict(connect_args),
+    )
+    event.listen(engine, "connect", _write_through)
+    return engine
+
+
+def _write_through(connection: DBAPIConnection, _: object) -> None:
+    """Let each commit change the file itself, as it does when a connection is closed.
+
+    The UI learns of a run's events because the run's file changes.
+    """
+    connection.cursor().execute("PRAGMA wal_autocheckpoint = 1")

@@ -1,18 +1,74 @@
-"""Dagster's SQLite files: their engines are kept, so that statements are compiled once."""
+"""Dagster's SQLite files: engines and connections are kept, and nobody else notices."""
+
+import os
+import shutil
 
 import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from sqlalchemy import event, text
 
 from opsmeter_pipeline.orchestration import engines
 from tests.pipeline.support import PipelineHome, jsonl, payload
 
 
-def test_run_makes_few_engines_and_uses_them_often(tmp_path) -> None:
+@pytest.fixture
+def home(tmp_path):
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         home = PipelineHome(tmp_path / "home", instance)
         home.land("a.jsonl", jsonl(payload()))
-        before = engines._create_engine.cache_info()  # noqa: SLF001 - what the module promises
-        home.take_all()
-        after = engines._create_engine.cache_info()  # noqa: SLF001
+        yield home
+
+
+def test_run_makes_few_engines_and_connections_and_uses_them_often(home) -> None:
+    before = engines._keep_engine.cache_info()  # noqa: SLF001 - what the module promises
+    opened = []
+    event.listen(engines._KeptPool, "connect", lambda *_: opened.append(1))  # noqa: SLF001
+    home.take_all()
+    after = engines._keep_engine.cache_info()  # noqa: SLF001
     assert after.misses - before.misses <= 5
     assert after.hits - before.hits > 200
+    assert 0 < len(opened) <= 5
+
+
+def test_what_is_written_stands_in_the_file_at_once(home, tmp_path) -> None:
+    """The UI watches the file and not the log beside it."""
+    run_id = home.run().run_id
+    file = tmp_path / "dagster" / "history" / "runs" / f"{run_id}.db"
+    alone = tmp_path / "alone" / "history" / "runs" / file.name
+    alone.parent.mkdir(parents=True)
+    shutil.copy(file, alone)
+    shutil.copy(file.with_name("index.db"), alone.with_name("index.db"))
+    with dg.DagsterInstance.local_temp(str(tmp_path / "alone")) as other:
+        assert len(other.all_logs(run_id)) == len(home.instance.all_logs(run_id)) > 100
+
+
+def _find(path):
+    return sqlite_event_log.create_engine(f"sqlite:///{path}", poolclass=sqlite_event_log.NullPool)
+
+
+def _ask(path, sql="SELECT count(*) FROM t"):
+    with _find(path).connect() as connection, connection.begin():
+        found = connection.execute(text(sql))
+        return found.scalar() if found.returns_rows else None
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path) -> None:
+    path = tmp_path / "a.db"
+    for rows in (1, 2):
+        _ask(path, "CREATE TABLE t (x)")
+        for _ in range(rows):
+            _ask(path, "INSERT INTO t VALUES (1)")
+        assert _ask(path) == rows
+        for file in tmp_path.glob("a.db*"):
+            file.unlink()
+
+
+def test_a_forked_process_has_connections_of_its_own(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "a.db"
+    _ask(path, "CREATE TABLE t (x)")
+    own = _find(path)
+    assert _find(path) is own
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert _find(path) is not own
