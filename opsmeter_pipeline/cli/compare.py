@@ -81,8 +81,7 @@ def compare_command(question: Question, *, home: Path | None, as_json: bool) -> 
         starts=starts,
         end=end,
     )
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         rows, tested = compare(pairs, *read_sides(con, pairs), now=now)
     row = rows.row(0, named=True)
     if as_json:

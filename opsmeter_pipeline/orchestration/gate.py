@@ -168,7 +168,7 @@ def ask_watermark(question: Question) -> list[Reason]:
 def ask_ledger(question: Question) -> list[Reason]:
     """Whether each line of the window's batches is accounted for."""
     since = question.now - question.window
-    with question.lake.connect(read_only=True) as con:
+    with question.lake.connect(read_only=True, all_cores=True) as con:
         return [gate.judge_ledger(read_ledger(con, since=since))]
 
 

@@ -123,7 +123,6 @@ def read_current(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> lis
 def find_due(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> str | None:
     """Return why the table should be computed again, or None."""
     with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
         known = read_known(fetch(con, _STATUS).to_dicts())
         newest = fetch(con, _NEWEST).item()
     return is_due(budgets, known, newest_change=newest, now=now)
@@ -135,8 +134,7 @@ def compute(lake: Lake, budgets: Sequence[Budget], *, now: datetime) -> Computed
     Raises:
         WarehouseMissingError: there is no warehouse yet.
     """
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         before_at, counted = fetch(con, _BEFORE).row(0)
         since = fetch(con, _NEWEST).item() if counted is None else counted
         touched = [Touched(*row) for row in fetch(con, _TOUCHED, [since]).iter_rows()]

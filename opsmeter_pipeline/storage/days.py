@@ -67,8 +67,7 @@ def read_days(
         DayRangeError: the range is empty or too long.
         WarehouseMissingError: there is no warehouse yet.
     """
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")  # one snapshot, whatever is published meanwhile
+    with lake.connect(read_only=True, all_cores=True) as con:
         newest = last or _find_last_day(con, zone)
         if newest is None:
             return []

@@ -165,8 +165,7 @@ def read_facts(lake: Lake, book: PriceBook, week: Week, *, now: datetime) -> Fac
     why = explain_change(compared, comparison, limit=_SHOWN)
     span = [week.start_at, week.end_at]
     before = [week.start_at - _LENGTH, week.start_at]
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         return Facts(
             week,
             now,

@@ -142,7 +142,7 @@ def count_pairs(lake: Lake, day: date) -> pl.DataFrame:
     sources = name_sources(files)
     span = [starts_at, starts_at + timedelta(days=1), day]
     lists = [sources["file"].to_list(), sources["source"].to_list()]
-    return lake.read(_PAIRS, [*lists, *span])
+    return lake.read(_PAIRS, [*lists, *span], all_cores=True)
 
 
 def read_newest(lake: Lake) -> pl.DataFrame:

@@ -172,8 +172,7 @@ def look_for_drift(lake: Lake, *, now: datetime) -> Drift:
     Raises:
         WarehouseMissingError: there is no warehouse yet.
     """
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         as_of = _find_end(con, now)
         timeline = _read_timeline(con, as_of or now)
         pairs = plan_pairs(timeline, as_of=as_of or now)

@@ -70,8 +70,7 @@ def read_compared(
     Raises:
         WarehouseMissingError: there is no warehouse yet.
     """
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         _group(con, comparison, late_after)
         by_value = [
             _sum_by(con, f"'{dimension}' AS dimension, {within} AS within, {value} AS value")

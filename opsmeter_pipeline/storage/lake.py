@@ -5,6 +5,7 @@ one publish writes stands in `storage.publisher`. Readers and one publisher work
 each reader sees whole batches only, because a batch is one transaction.
 """
 
+import os
 import random
 import sqlite3
 import time
@@ -35,8 +36,9 @@ SPILL = "spill"
 INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
-THREADS: int | None = None
-"""How many threads a database works with; None: as many as the machine has cores."""
+CORES = os.cpu_count() or 1
+"""How many threads work on a query that reads many rows. On few they would only be woken, again and
+again: what DuckLake asks its catalogue for a small query takes half as long with one."""
 TRIES = 12
 TURN = "publisher.lock"
 """The file that the process holds whose turn it is to write."""
@@ -103,20 +105,25 @@ class Lake:
             self._let_readers_and_writer_coexist()
         self.transact(lambda con: self._define(con, views))
 
-    def transact(self, write: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+    def transact(
+        self, write: Callable[[duckdb.DuckDBPyConnection], object], *, all_cores: bool = False
+    ) -> None:
         """Run a write in one transaction, again from its start if another one came between.
 
         Writers take turns. DuckLake is told not to retry a commit on its own: if anybody committed
         since our transaction began, ours fails, is rolled back, and `write` is asked again.
+
+        Args:
+            write: what is done; given the connection.
+            all_cores: it reads many rows.
 
         Raises:
             WarehouseBusyError: it did not get through in `TRIES` tries; nothing was written.
         """
         for attempt in range(TRIES):
             try:
-                with self._turn(), self.connect() as con:
+                with self._turn(), self.connect(all_cores=all_cores) as con:
                     con.execute("SET ducklake_max_retry_count = 0")
-                    con.execute("BEGIN")
                     write(con)
                     con.execute("COMMIT")
             except duckdb.Error as exc:
@@ -145,22 +152,34 @@ class Lake:
             lock.release()
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
+    def connect(
+        self, *, read_only: bool = False, all_cores: bool = False
+    ) -> Generator[duckdb.DuckDBPyConnection]:
         """Yield a connection whose current schema is the warehouse's `main`, in UTC.
+
+        It is in a transaction that ends with it: all its queries see one snapshot, whatever is
+        published meanwhile, and what is written without a commit is not (see `transact`).
+
+        Args:
+            read_only: nothing will be written.
+            all_cores: its queries read many rows. The last connection decides for all of a process.
 
         Raises:
             WarehouseMissingError: read only, and there is no warehouse yet.
         """
         con = self._database(read_only=read_only).cursor()
         try:
-            con.execute("USE lake; SET TimeZone = 'UTC'")
+            con.execute(f"SET threads = {CORES if all_cores else 1}")
+            con.execute("BEGIN; USE lake; SET TimeZone = 'UTC'")
             yield con
         finally:
             con.close()
 
-    def read(self, sql: str, parameters: Sequence[object] = ()) -> pl.DataFrame:
-        """Return the rows of one of our own queries."""
-        with self.connect(read_only=True) as con:
+    def read(
+        self, sql: str, parameters: Sequence[object] = (), *, all_cores: bool = False
+    ) -> pl.DataFrame:
+        """Return the rows of one of our own queries; with all cores if it reads many rows."""
+        with self.connect(read_only=True, all_cores=all_cores) as con:
             return fetch(con, sql, parameters)
 
     def newest_snapshot(self) -> int:
@@ -227,8 +246,6 @@ class Lake:
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(self.folder / SPILL),
         }
-        if THREADS:
-            limits["threads"] = THREADS
         con = duckdb.connect(config=limits)
         write = f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
         self._attach(con, "READ_ONLY" if read_only else write)

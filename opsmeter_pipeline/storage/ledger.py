@@ -116,7 +116,7 @@ def read_known_events(
         SELECT {", ".join(columns)} FROM events
         WHERE external_request_id IN (SELECT external_request_id FROM read_parquet(?))
     """
-    frame = lake.read(sql, [str(wanted)])
+    frame = lake.read(sql, [str(wanted)], all_cores=True)
     staging.write("standing/events", frame.select("batch_id", "file", "line_number"))
     return frame.select(pl.col(name).cast(EVENTS.schema[name]) for name in columns)
 

@@ -127,7 +127,7 @@ def _call(lake: Lake, sql: str, *parameters: object) -> list[tuple[int, ...]]:
     def write(con: duckdb.DuckDBPyConnection) -> None:
         rows[:] = con.execute(sql, [*parameters]).fetchall()
 
-    lake.transact(write)
+    lake.transact(write, all_cores=True)
     return rows
 
 

@@ -175,7 +175,6 @@ def complete_times(lake: Lake, landing: Landing, *, now: datetime) -> int:
 def trace_probe(lake: Lake, landing: Landing, probe: Probe) -> Trace:
     """Return how far a probe has come, whatever the page says."""
     with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")  # one snapshot
         for row in fetch(con, _LEDGER, [probe.file]).iter_rows(named=True):
             return _trace_batch(con, probe, row)
         for (finding,) in fetch(con, _FINDING, [probe.file]).iter_rows():

@@ -180,8 +180,7 @@ def read_warehouse(  # noqa: PLR0913 - what is asked of it
     asked = [start_of_day(period.start), start_of_day(period.end), traffic.environment,
              traffic.data_mode, [span.start_at for span in spans],
              [span.end_at for span in spans]]  # fmt: skip
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")  # one snapshot for all, whatever is published meanwhile
+    with lake.connect(read_only=True, all_cores=True) as con:
         sums = fetch(con, _CUBE, [*asked, exported_at]).to_dicts()
         odd = fetch(con, _ODD, asked).to_dicts() if any(row["odd"] for row in sums) else []
         refused = fetch(con, _REFUSED, asked[:2]).to_dicts()

@@ -112,7 +112,7 @@ def settle_cards(
     log = settle_prices(lake, sources, staging, by=by, now=now)
     condition, parameters = choice.to_sql()
     sql = f"SELECT DISTINCT provider, model FROM events WHERE {condition}"
-    names = lake.read(sql, parameters)
+    names = lake.read(sql, parameters, all_cores=True)
     found = find_cards(lake, sources.book, log, staging, names=names, now=now)
     return Settled(log, found.cards, found.comparables)
 
@@ -179,7 +179,7 @@ def _find_batches(lake: Lake, choice: Choice) -> list[list[str]]:
     """
     units: list[list[str]] = []
     room = 0
-    for batch_id, events in lake.read(sql, parameters).iter_rows():
+    for batch_id, events in lake.read(sql, parameters, all_cores=True).iter_rows():
         if events > room or not units:
             units.append([])
             room = UNIT_EVENTS
@@ -233,7 +233,7 @@ def _read_events(lake: Lake, choice: Choice, batch_ids: Sequence[str]) -> pl.Dat
         SELECT {", ".join(_READS)}, {condition} AS is_chosen FROM events
         WHERE batch_id IN (SELECT unnest(?))
     """
-    return lake.read(sql, [*parameters, batch_ids])
+    return lake.read(sql, [*parameters, batch_ids], all_cores=True)
 
 
 def _build_clocks(events: pl.DataFrame, slices: Sequence[Slice]) -> pl.DataFrame:

@@ -130,7 +130,7 @@ def publish_unit(lake: Lake, unit: Unit, order: Order, *, now: datetime) -> None
         _list(con, unit, order, former)
         con.execute("CALL lake.set_commit_message(?, ?)", [order.run_id, ", ".join(batch_ids)])
 
-    lake.transact(write)
+    lake.transact(write, all_cores=True)
 
 
 def note_restated(lake: Lake, *, now: Callable[[], datetime]) -> None:

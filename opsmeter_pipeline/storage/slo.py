@@ -113,8 +113,7 @@ def judge_freshness(lake: Lake, survey: Survey, *, settings: Settings) -> Freshn
     scopes = slo.scopes
     window = timedelta(days=max(scope.objective.window_days for scope in scopes))
     waiting = list_waiting(lake, survey, settings=settings)
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")  # one snapshot, whatever is published meanwhile
+    with lake.connect(read_only=True, all_cores=True) as con:
         pairs = fetch(con, _PAIRS, [now - window])
         windows = sorted({*WINDOWS, *(timedelta(days=one.objective.window_days) for one in scopes)})
         tallies = _read_tallies(con, pairs, slo, windows=windows, now=now)
@@ -151,8 +150,7 @@ def judge_freshness(lake: Lake, survey: Survey, *, settings: Settings) -> Freshn
 
 def tally_window(lake: Lake, slo: Slo, *, window: timedelta, now: datetime) -> dict[str, Tally]:
     """Return the visible events of each scope, by name, that were judged within a window."""
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         pairs = fetch(con, _PAIRS, [now - window])
         tallies = _read_tallies(con, pairs, slo, windows=[window], now=now)
     return {name: of_windows[window] for name, of_windows in tallies.items()}

@@ -110,8 +110,7 @@ def look_for_spikes(
     Raises:
         WarehouseMissingError: there is no warehouse yet.
     """
-    with lake.connect(read_only=True) as con:
-        con.execute("BEGIN")
+    with lake.connect(read_only=True, all_cores=True) as con:
         traffic = read_traffic(con, search, rules)
         shares = read_shares(con, search, rules)
         late = _read_late(con, search, rules)

@@ -75,11 +75,10 @@ def open_snapshot(lake: Lake, *, limit_seconds: float) -> Generator[duckdb.DuckD
     """
     done = threading.Event()
     try:
-        with lake.connect(read_only=True) as con:
+        with lake.connect(read_only=True, all_cores=True) as con:
             watch = threading.Thread(target=_interrupt, args=(con, done, limit_seconds))
             watch.start()
             try:
-                con.execute("BEGIN")
                 yield con
             finally:
                 done.set()

@@ -1,7 +1,6 @@
 """Homes for the tests that break something on purpose: the fixtures of the whole graph."""
 
 from tests.pipeline.conftest import (  # noqa: F401 - fixtures
-    _one_thread_a_database,
     _own_settings_only,
     created,
     home,

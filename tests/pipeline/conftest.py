@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from opsmeter_pipeline.storage import lake
 from tests.pipeline.releases import Prices
 from tests.pipeline.support import PipelineHome
 
@@ -32,17 +31,6 @@ def _own_settings_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("OPSMETER_", "DAGSTER_"))]:
             patch.delenv(name)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread_a_database() -> Iterator[None]:
-    """Two workers share two cores, and a few rows give a second thread nothing to do but to wake.
-
-    Databases of the processes that tests start work with all cores.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lake, "THREADS", 1)
         yield
 
 

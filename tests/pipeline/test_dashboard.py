@@ -315,8 +315,7 @@ def test_a_catalogue_that_is_locked_is_503_and_comes_back(
 
 def test_a_first_served_that_cannot_be_written_costs_no_answer(home: PipelineHome) -> None:
     """As in a warehouse of an older version, until the next run adds the table."""
-    with home.resource.lake.connect() as con:
-        con.execute("DROP TABLE first_served")
+    home.resource.lake.transact(lambda con: con.execute("DROP TABLE first_served"))
     with serving(home.settings) as client:
         for _ in range(2):
             assert client.get(f"/?{DAY_OF_ALL}").status == 200

@@ -218,9 +218,8 @@ def test_a_select_deletes_no_file(home):
     for i in range(3):
         home.land(f"a{i}.jsonl", jsonl(*(payload(f"{i}-{n}") for n in range(1500))))
     home.take_all()
-    with home.resource.lake.connect() as con:  # what scheduled maintenance will do
-        con.execute("CALL ducklake_merge_adjacent_files('lake')")
-        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now())")
+    for call in ("merge_adjacent_files('lake')", "expire_snapshots('lake', older_than => now())"):
+        home.resource.lake.transact(lambda con, call=call: con.execute(f"CALL ducklake_{call}"))
     before = sorted(home.settings.warehouse.rglob("*.parquet"))
     with pytest.raises(QueryError):
         home.resource.lake.query("FROM ducklake_cleanup_old_files('lake', cleanup_all => true)")

@@ -177,8 +177,7 @@ def test_a_reader_never_creates_a_warehouse(tmp_path: Path) -> None:
 def test_a_warehouse_of_an_older_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.create({})
-    with lake.connect() as con:
-        con.execute("ALTER TABLE events DROP COLUMN unpriced_reason")
+    lake.transact(lambda con: con.execute("ALTER TABLE events DROP COLUMN unpriced_reason"))
     before = lake.newest_snapshot()
     with pytest.raises(WarehouseOutdatedError, match=r"table events lacks unpriced_reason\. Take"):
         lake.create({})
