@@ -11,6 +11,7 @@ from opsmeter_pipeline.orchestration.jobs import LANDED_SLICES
 from opsmeter_pipeline.orchestration.metadata import rows_metadata
 from opsmeter_pipeline.orchestration.partitions import INGEST_DAYS
 from opsmeter_pipeline.orchestration.resources import HomeResource
+from opsmeter_pipeline.price import NAMES
 from opsmeter_pipeline.storage.parallel import map_bounded
 from opsmeter_pipeline.tracking.counts import count_kept, count_present
 
@@ -46,7 +47,9 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         judged = judge_chunk(chunk, slices, identifiers)
         events.write(chunk.number, judged.events)
         hashes.write(chunk.number, hash_ids(judged.events))
-        kept = count_kept(judged.events)  # here, because reading the events again costs more
+        # What is counted of events is counted here, because reading them again costs more.
+        staging.write(f"names/{chunk.number:05}", judged.events.select(NAMES).unique())
+        kept = count_kept(judged.events)
         staging.write(f"kept/{chunk.number:05}", kept)
         staging.write(f"present/{chunk.number:05}", count_present(judged.events, kept, slices))
         if not judged.quarantine.is_empty():

@@ -51,10 +51,9 @@ def price_tables(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
     run_id, sources, now = context.run.run_id, home.price_sources(), utc_now()
     staging = home.staging(run_id)
     log = settle_prices(home.lake, sources, staging, by=run_id, now=now)
-    events = staging.events("judged_events")
-    named = map_bounded(lambda part: events.read(part, NAMES).unique(), events.paths)
-    refused = [pl.read_parquet(part, columns=[*NAMES]) for part in staging.parts("refused")]
-    names = pl.concat([one.cast(pl.String) for one in (*named, *refused)]).unique().drop_nulls()
+    parts = [*staging.parts("names"), *staging.parts("refused")]
+    named = (pl.read_parquet(part, columns=[*NAMES]).cast(pl.String) for part in parts)
+    names = pl.concat(named).unique().drop_nulls()
     found = find_cards(home.lake, sources.book, log, staging, names=names, now=now)
     staging.write("price_cards", found.cards)
     staging.write("comparable_names", found.comparables.names)

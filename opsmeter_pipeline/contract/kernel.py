@@ -194,6 +194,15 @@ def _keep_row(
 
 
 @compiled
+def count_lines(text: Bytes) -> int:
+    """Return how many line feeds there are."""
+    lines = 0
+    for byte in text:
+        lines += byte == _LF
+    return lines
+
+
+@compiled
 def join_texts(found: Found, slot: int, joined: Bytes) -> None:
     """Write a dimension's texts by code to `joined`, line feeds before the first and after each."""
     joined[0], end = _LF, 1
