@@ -175,8 +175,10 @@ def note_visible(lake: Lake, publication: Publication, *, now: Callable[[], date
             (DAY_CHANGES, "visible_at"),
             (RESTATEMENTS, "visible_at"),
         ):
-            sql = f"UPDATE {table.name} SET {column} = ? WHERE {column} IS NULL"
-            con.execute(sql, [visible_at])
+            unseen = f"WHERE {column} IS NULL"
+            # Mostly nothing waits in two of them, and to ask takes a fifth of an update's time.
+            if not fetch(con, f"SELECT 1 FROM {table.name} {unseen} LIMIT 1").is_empty():
+                con.execute(f"UPDATE {table.name} SET {column} = ? {unseen}", [visible_at])
         counted = _count_from(lake, publication)
         lags = [write_lags(con, new, counted, is_new=True)] if new else []
         lags += [write_lags(con, moved, counted, is_new=False)] if moved else []
