@@ -4,44 +4,31 @@ import os
 import shutil
 
 import dagster as dg
-import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy import event, text
 
 from opsmeter_pipeline.orchestration import engines
-from tests.pipeline.support import PipelineHome, jsonl, payload
+from tests.pipeline.support import jsonl, payload
 
 
-@pytest.fixture
-def home(tmp_path):
+def test_a_run_opens_few_files_and_what_it_writes_stands_in_them_at_once(created, tmp_path) -> None:
+    before, opened = engines._keep_engine.cache_info(), []  # noqa: SLF001 - what the module promises
+    event.listen(engines._KeptPool, "connect", lambda *_: opened.append(1))  # noqa: SLF001
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        home = PipelineHome(tmp_path / "home", instance)
+        home = created.copy(tmp_path / "home", instance=instance)
         home.land("a.jsonl", jsonl(payload()))
-        yield home
-
-
-def test_run_makes_few_engines_and_connections_and_uses_them_often(home) -> None:
-    before = engines._keep_engine.cache_info()  # noqa: SLF001 - what the module promises
-    opened = []
-    event.listen(engines._KeptPool, "connect", lambda *_: opened.append(1))  # noqa: SLF001
-    home.take_all()
-    after = engines._keep_engine.cache_info()  # noqa: SLF001
-    assert after.misses - before.misses <= 5
-    assert after.hits - before.hits > 200
-    assert 0 < len(opened) <= 5
-
-
-def test_what_is_written_stands_in_the_file_at_once(home, tmp_path) -> None:
-    """The UI watches the file and not the log beside it."""
-    run_id = home.run().run_id
-    file = tmp_path / "dagster" / "history" / "runs" / f"{run_id}.db"
-    alone = tmp_path / "alone" / "history" / "runs" / file.name
-    alone.parent.mkdir(parents=True)
-    shutil.copy(file, alone)
-    shutil.copy(file.with_name("index.db"), alone.with_name("index.db"))
-    with dg.DagsterInstance.local_temp(str(tmp_path / "alone")) as other:
-        assert len(other.all_logs(run_id)) == len(home.instance.all_logs(run_id)) > 100
+        run_id = home.run().run_id
+        after = engines._keep_engine.cache_info()  # noqa: SLF001
+        assert after.misses - before.misses <= 5
+        assert after.hits - before.hits > 200
+        assert 0 < len(opened) <= 5
+        # The UI watches the file of a run and not the log beside it.
+        (alone := tmp_path / "alone" / "history" / "runs").mkdir(parents=True)
+        for name in (f"{run_id}.db", "index.db"):
+            shutil.copy(tmp_path / "dagster" / "history" / "runs" / name, alone)
+        with dg.DagsterInstance.local_temp(str(tmp_path / "alone")) as other:
+            assert len(other.all_logs(run_id)) == len(instance.all_logs(run_id)) > 100
 
 
 def _find(path):
