@@ -22,7 +22,7 @@ def test_a_run_opens_few_files_and_what_it_writes_stands_in_them_at_once(created
         after = engines._keep_engine.cache_info()  # noqa: SLF001
         assert after.misses - before.misses <= 5
         assert after.hits - before.hits > 200
-        assert 0 < len(opened) <= 5
+        assert 0 < len(opened) <= 10
         # The UI watches the file of a run and not the log beside it.
         (alone := tmp_path / "alone" / "history" / "runs").mkdir(parents=True)
         for name in (f"{run_id}.db", "index.db"):
