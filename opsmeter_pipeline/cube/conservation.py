@@ -32,6 +32,36 @@ CONSERVED = (
 )
 """The measures that must not depend on how they are cut."""
 _SUMS = pl.col(CONSERVED).sum()
+_IS_FINISHED = pl.col("outcome").is_in(NO_FAILURE)
+_IS_UNPRICED = pl.col("cost_usd").is_null()
+_IS_UNBOUNDED = _IS_UNPRICED & pl.col("unpriced_high_usd").is_null()
+"""Whether nobody can tell what an event may cost."""
+
+
+def _count(condition: pl.Expr) -> pl.Expr:
+    return condition.sum().cast(pl.Int64)
+
+
+_TOTALS = {
+    "requests": _count(pl.col("is_first_attempt")),
+    "attempts": pl.len().cast(pl.Int64),
+    "inferred_attempts": _count(pl.col("attempt_inferred")),
+    "failures": _count(~_IS_FINISHED),
+    **{name: pl.col(name).sum() for name in ("input_tokens", "output_tokens", *TOLD)},
+    "timed_attempts": pl.col("latency_ms").count().cast(pl.Int64),
+    "unpriced_attempts": _count(_IS_UNPRICED),
+    "unbounded_attempts": _count(_IS_UNBOUNDED),
+    **{name: pl.col(name).sum() for name in ("unpriced_low_usd", "unpriced_high_usd", "cost_usd")},
+    "inferred_cost_usd": pl.col("cost_usd").filter("attempt_inferred").sum(),
+    "failed_cost_usd": pl.col("cost_usd").filter(~_IS_FINISHED).sum(),
+}
+_OF_FINISHED = {
+    "finished_attempts": _count(_IS_FINISHED),
+    "finished_input_tokens": pl.col("input_tokens").filter(_IS_FINISHED).sum(),
+    "finished_output_tokens": pl.col("output_tokens").filter(_IS_FINISHED).sum(),
+    "costed_attempts": _count(_IS_FINISHED & (pl.col("cost_usd") > 0)),
+}
+"""What the moments of tokens are of; the moments themselves are floats."""
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 PROVEN = [name for name in READS if name != "unpriced_reason"]
@@ -60,16 +90,17 @@ def sum_straight(events: pl.DataFrame) -> Totals:
     Args:
         events: rows of `events`, at least the columns `PROVEN`.
     """
-    totals = _sum_columns(events)
-    timed = {"attempts": events.height - events["latency_ms"].null_count()}
-    unpriced = _sum_columns(events.filter(pl.col("cost_usd").is_null()))
+    unpriced = {name: sum_ for name, sum_ in _TOTALS.items() if name in UNPRICED_HOURLY.schema}
+    of_all = _sum(events.lazy(), _TOTALS | _OF_FINISHED)
+    totals = {name: of_all[name] for name in _TOTALS}
+    timed = {"attempts": totals["timed_attempts"]}
     return {
-        UNPRICED_HOURLY.name: {n: unpriced[n] for n in unpriced if n in UNPRICED_HOURLY.schema},
+        UNPRICED_HOURLY.name: _sum(events.lazy().filter(_IS_UNPRICED), unpriced),
         ATTRIBUTION_HOURLY.name: totals,
         USERS_DAILY.name: totals,
         LATENCY_HOURLY.name: timed,
         USERS_LATENCY_DAILY.name: timed,
-        TOKEN_MOMENTS_HOURLY.name: _sum_finished(events),
+        TOKEN_MOMENTS_HOURLY.name: {name: of_all[name] for name in _OF_FINISHED},
     }
 
 
@@ -185,33 +216,27 @@ def _add_cuts(cuts: Sequence[Cut], dimension: str) -> pl.DataFrame:
 
 def _sum_measures(events: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
     """Return the sums by these keys, up to three rows for each: most measures are of few events."""
-    is_failed, is_unpriced = ~pl.col("outcome").is_in(NO_FAILURE), pl.col("cost_usd").is_null()
     parts = (
         events.group_by(keys).agg(
             _count(pl.col("is_first_attempt")).alias("requests"),
             pl.len().cast(pl.Int64).alias("attempts"),
             pl.col("input_tokens", "output_tokens", "cost_usd").sum(),
         ),
-        events.filter(is_failed).group_by(keys).agg(
+        events.filter(~_IS_FINISHED).group_by(keys).agg(
             pl.len().cast(pl.Int64).alias("failures"),
             pl.col("cost_usd").sum().alias("failed_cost_usd"),
         ),
-        events.filter(is_unpriced).group_by(keys).agg(
+        events.filter(_IS_UNPRICED).group_by(keys).agg(
             pl.len().cast(pl.Int64).alias("unpriced_attempts"),
-            _count(_is_unbounded()).alias("unbounded_attempts"),
+            _count(_IS_UNBOUNDED).alias("unbounded_attempts"),
             pl.col("unpriced_low_usd", "unpriced_high_usd").sum(),
         ),
     )  # fmt: skip
     return pl.concat(parts, how="diagonal")
 
 
-def _count(condition: pl.Expr) -> pl.Expr:
-    return condition.sum().cast(pl.Int64)
-
-
-def _is_unbounded() -> pl.Expr:
-    """Say whether nobody can tell what an event may cost."""
-    return pl.col("cost_usd").is_null() & pl.col("unpriced_high_usd").is_null()
+def _sum(events: pl.LazyFrame, sums: Mapping[str, pl.Expr]) -> dict[str, int | Decimal]:
+    return events.select(**sums).collect().row(0, named=True)
 
 
 def _name_value(sums: pl.DataFrame) -> pl.DataFrame:
@@ -241,37 +266,3 @@ def _conserved(differing: Sequence[Mapping[str, object]], good: str) -> Verdict:
         figures={"differing_sums": len(differing)},
         culprits=differing[:SAMPLE_ROWS],
     )
-
-
-def _sum_finished(events: pl.DataFrame) -> dict[str, int]:
-    """Return what the moments of tokens are of; the moments themselves are floats."""
-    finished = events.filter(pl.col("outcome").is_in(NO_FAILURE))
-    return {
-        "finished_attempts": finished.height,
-        "finished_input_tokens": int(finished["input_tokens"].sum()),
-        "finished_output_tokens": int(finished["output_tokens"].sum()),
-        "costed_attempts": finished.filter(pl.col("cost_usd") > 0).height,
-    }
-
-
-def _sum_columns(events: pl.DataFrame) -> dict[str, int | Decimal]:
-    """Return the total of each measure, one column at a time."""
-    latency, cost = events["latency_ms"], events["cost_usd"]
-    inferred = events.filter("attempt_inferred")
-    failed = events.filter(~pl.col("outcome").is_in(NO_FAILURE))
-    told = ("input_tokens", "output_tokens", *TOLD)
-    return {
-        "requests": int(events["is_first_attempt"].sum()),
-        "attempts": events.height,
-        "inferred_attempts": inferred.height,
-        "failures": failed.height,
-        **{name: int(events[name].sum()) for name in told},
-        "timed_attempts": events.height - latency.null_count(),
-        "unpriced_attempts": cost.null_count(),
-        "unbounded_attempts": events.filter(_is_unbounded()).height,
-        "unpriced_low_usd": Decimal(events["unpriced_low_usd"].sum() or 0),
-        "unpriced_high_usd": Decimal(events["unpriced_high_usd"].sum() or 0),
-        "cost_usd": Decimal(cost.sum() or 0),
-        "inferred_cost_usd": Decimal(inferred["cost_usd"].sum() or 0),
-        "failed_cost_usd": Decimal(failed["cost_usd"].sum() or 0),
-    }
