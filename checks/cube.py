@@ -24,6 +24,7 @@ from opsmeter_pipeline.model.verdict import Verdict
 from opsmeter_pipeline.orchestration.checks import build_checks
 from opsmeter_pipeline.orchestration.resources import HomeResource
 from opsmeter_pipeline.storage.audit import sum_views
+from opsmeter_pipeline.storage.staging import Staging
 from opsmeter_pipeline.views import VIEWS
 
 
@@ -33,15 +34,20 @@ def _judge_staged_sums(home: HomeResource, run_id: str) -> dict[str, Verdict]:
     # One thread is enough for what the warehouse is asked, and leaves it time for the proof.
     with ThreadPoolExecutor(1) as beside:
         shown = beside.submit(sum_views, home.lake, staging, VIEWS)
+        read = beside.submit(_read_cubes, staging)
         proven = [_prove(files) for files in staging.groups("priced_events")]
     straight, cuts = [one for one, _ in proven], [one for _, one in proven]
-    cubes = {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
+    cubes = read.result()
     redelivered = staging.read("duplicates").height
     return {
         "cube_equals_events": judge_sums(straight, cubes, redelivered=redelivered),
         "dimensions_equal_events": judge_dimensions(cuts, cubes),
         "views_equal_events": judge_views(cuts, shown.result()),
     }
+
+
+def _read_cubes(staging: Staging) -> dict[str, pl.DataFrame]:
+    return {table.name: staging.read(f"cubes/{table.name}") for table in CUBES}
 
 
 def _prove(files: Sequence[Path]) -> tuple[Totals, Cut]:
