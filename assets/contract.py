@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from opsmeter_pipeline.contract import judge_chunk
+from opsmeter_pipeline.contract.lines import count_lines
 from opsmeter_pipeline.identity import hash_ids
 from opsmeter_pipeline.model.landed import Chunk
 from opsmeter_pipeline.model.tables import REFUSED
@@ -47,7 +48,7 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
         judged = judge_chunk(chunk, slices, identifiers)
         events.write(chunk.number, judged.events)
         hashes.write(chunk.number, hash_ids(judged.events))
-        # What is counted of events is counted here, because reading them again costs more.
+        # Listed and counted here, because reading the events again costs more.
         staging.write(f"names/{chunk.number:05}", judged.events.select(NAMES).unique())
         kept = count_kept(judged.events)
         staging.write(f"kept/{chunk.number:05}", kept)
@@ -58,7 +59,10 @@ def judged_lines(context: dg.AssetExecutionContext, home: HomeResource):  # noqa
 
     limits = home.settings
     reader = home.landing_files().read_chunks(
-        slices, chunk_bytes=limits.chunk_bytes, unpacked_bytes=limits.unpacked_bytes
+        slices,
+        count_lines=count_lines,
+        chunk_bytes=limits.chunk_bytes,
+        unpacked_bytes=limits.unpacked_bytes,
     )
     columns = ("lines", "blank", "quarantined")
     with events, hashes:

@@ -53,7 +53,7 @@ def measure(lake: Lake) -> None:
     rows = lake.read("SELECT count(*) AS n, count(DISTINCT prompt_version) AS v FROM "
                      "attribution_hourly").row(0)  # fmt: skip
     print(f"rows {rows[0]:,}, versions {rows[1]:,}, cores {os.cpu_count()}")
-    with lake.connect(read_only=True) as con:
+    with lake.connect(read_only=True, all_cores=True) as con:
         started = os.times()
         traffic = read_traffic(con, search, SPIKE_RULES)
         started = _tell("read the cube", started)

@@ -75,7 +75,7 @@ def reprice_command(asked: Asked, *, home: Path | None, as_json: bool) -> None:
     opened = HomeResource(home=str(settings.home))
     listed = _plan(opened, choice) if asked.is_dry else _reprice(settings, opened, asked)
     sums = sum_listed(listed)
-    left = lake.read(_LEFT).item()
+    left = lake.read(_LEFT, all_cores=True).item()
     if asked.is_dry:
         left += sums["newly_unpriced_attempts"] - sums["newly_priced_attempts"]
     warn_waiting(read_log(lake), home)
@@ -94,7 +94,7 @@ def _choose(lake: Lake, asked: Asked) -> Choice:
     """Return the choice; each name in it is one that some event has."""
     if asked.priced_too and not asked.reason and not asked.is_dry:
         raise RepriceReasonError
-    known = lake.read("SELECT DISTINCT provider, model FROM attribution_hourly")
+    known = lake.read("SELECT DISTINCT provider, model FROM attribution_hourly", all_cores=True)
     for column, name in (("provider", asked.provider), ("model", asked.model)):
         names = known[column].unique().sort().to_list()
         if name is not None and name not in names:

@@ -7,7 +7,7 @@ time. Nothing is published while two sums differ. Sums themselves are made in `c
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -42,7 +42,7 @@ def _count(condition: pl.Expr) -> pl.Expr:
     return condition.sum().cast(pl.Int64)
 
 
-_TOTALS = {
+_TOTALS: Final = {  # of attempts and users, and some of them of what is unpriced
     "requests": _count(pl.col("is_first_attempt")),
     "attempts": pl.len().cast(pl.Int64),
     "inferred_attempts": _count(pl.col("attempt_inferred")),
@@ -55,13 +55,12 @@ _TOTALS = {
     "inferred_cost_usd": pl.col("cost_usd").filter("attempt_inferred").sum(),
     "failed_cost_usd": pl.col("cost_usd").filter(~_IS_FINISHED).sum(),
 }
-_OF_FINISHED = {
+_OF_FINISHED: Final = {  # what moments of tokens are of; the moments themselves are floats
     "finished_attempts": _count(_IS_FINISHED),
     "finished_input_tokens": pl.col("input_tokens").filter(_IS_FINISHED).sum(),
     "finished_output_tokens": pl.col("output_tokens").filter(_IS_FINISHED).sum(),
     "costed_attempts": _count(_IS_FINISHED & (pl.col("cost_usd") > 0)),
 }
-"""What the moments of tokens are of; the moments themselves are floats."""
 _MANY = ("tenant_id", "user_id")
 """The dimensions of many values."""
 PROVEN = [name for name in READS if name != "unpriced_reason"]
@@ -236,7 +235,8 @@ def _sum_measures(events: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
 
 
 def _sum(events: pl.LazyFrame, sums: Mapping[str, pl.Expr]) -> dict[str, int | Decimal]:
-    return events.select(**sums).collect().row(0, named=True)
+    summed = events.select(**sums).collect().row(0, named=True)
+    return {name: value or 0 for name, value in summed.items()}
 
 
 def _name_value(sums: pl.DataFrame) -> pl.DataFrame:

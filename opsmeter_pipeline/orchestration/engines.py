@@ -7,11 +7,13 @@ factory. To be deleted when it keeps connections itself.
 """
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
-from typing import Final
+from typing import Final, TypeAlias
 
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -26,6 +28,10 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
 )
 _KEPT: Final = 16  # the files of all runs, and those of the last few runs
 _FILE: Final = "sqlite:///"
+_Key: TypeAlias = tuple[str, int, int]
+
+_engines: Final[OrderedDict[_Key, Engine]] = OrderedDict()
+_lock: Final = Lock()
 
 
 @cache
@@ -42,7 +48,7 @@ class _KeptPool(QueuePool):
     """
 
     def dispose(self) -> None:
-        """Keep the connection."""
+        """Keep the connections."""
 
     def recreate(self) -> "_KeptPool":
         """Return this pool, which is as good as new."""
@@ -56,22 +62,21 @@ def _find_engine(
 
     A file that was replaced is another one, and a forked process has connections of its own.
     """
-    arguments = tuple((connect_args or {}).items())
     try:
-        number = Path(address.removeprefix(_FILE)).stat().st_ino
+        file_number = Path(address.removeprefix(_FILE)).stat().st_ino
     except FileNotFoundError:
-        return create_engine(address, poolclass=poolclass, connect_args=dict(arguments))
-    return _keep_engine(address, arguments, file_number=number, process=os.getpid())
+        return create_engine(address, poolclass=poolclass, connect_args=dict(connect_args or {}))
+    key = address, file_number, os.getpid()
+    with _lock:
+        engine = _engines.pop(key, None) or _make_engine(address, connect_args or {})
+        _engines[key] = engine
+        if len(_engines) > _KEPT:
+            _, oldest = _engines.popitem(last=False)
+            QueuePool.dispose(oldest.pool)  # pyright: ignore[reportArgumentType] - it is one
+    return engine
 
 
-@lru_cache(maxsize=_KEPT)
-def _keep_engine(
-    address: str,
-    connect_args: tuple[tuple[str, float], ...],
-    *,
-    file_number: int,  # noqa: ARG001 - of whom the engine is kept
-    process: int,  # noqa: ARG001 - likewise
-) -> Engine:
+def _make_engine(address: str, connect_args: Mapping[str, float]) -> Engine:
     engine = create_engine(
         address,
         poolclass=_KeptPool,
@@ -84,8 +89,9 @@ def _keep_engine(
 
 
 def _write_through(connection: DBAPIConnection, _: object) -> None:
-    """Let each commit change the file itself, as it does when a connection is closed.
+    """Let a commit change the file itself, as it does when a connection is closed.
 
-    The UI learns of a run's events because the run's file changes.
+    The UI learns of a run's events because the run's file changes. If somebody reads just then, it
+    changes with the next commit.
     """
     connection.cursor().execute("PRAGMA wal_autocheckpoint = 1")

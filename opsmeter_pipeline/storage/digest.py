@@ -35,7 +35,7 @@ from opsmeter_pipeline.spikes.rows import describe_spike, to_spike
 from opsmeter_pipeline.storage.alerts import DIGEST
 from opsmeter_pipeline.storage.drivers import read_compared
 from opsmeter_pipeline.storage.lake import Lake, fetch
-from opsmeter_pipeline.storage.lateness import read_watermark
+from opsmeter_pipeline.storage.lateness import read_watermark_within
 from opsmeter_pipeline.storage.price_book import PriceBook
 
 _NO_PERSON = ("pagerduty-", "pagertree-", "opsgenie-", "jira-")
@@ -180,7 +180,7 @@ def read_facts(lake: Lake, book: PriceBook, week: Week, *, now: datetime) -> Fac
             [Burst(describe_spike(to_spike(row)), row["extra_usd"], row["control"],
                    row["verify_sql"]) for row in fetch(con, _BURSTS, span).to_dicts()],
             [*_read_prices(con, span)],
-            _read_trust(con, lake, span),
+            _read_trust(con, span),
         )  # fmt: skip
 
 
@@ -275,8 +275,8 @@ def _read_prices(con: duckdb.DuckDBPyConnection, span: Sequence[datetime]) -> li
     return [*repriced, *versions]
 
 
-def _read_trust(con: duckdb.DuckDBPyConnection, lake: Lake, span: Sequence[datetime]) -> Trust:
-    watermark = read_watermark(lake)
+def _read_trust(con: duckdb.DuckDBPyConnection, span: Sequence[datetime]) -> Trust:
+    watermark = read_watermark_within(con)
     told: dict[str, Any] = {}
     for sql in (_FRESH, _INCIDENTS, _STATES):
         told |= _one(con, sql, span)

@@ -156,4 +156,4 @@ def _newest_days(lake: Lake, *, days: int) -> Sequence[date]:
     """Return the newest UTC days that have events, the oldest first."""
     sql = """SELECT DISTINCT (hour_at AT TIME ZONE 'UTC')::DATE AS day FROM attribution_hourly
         ORDER BY day DESC LIMIT ?"""
-    return sorted(lake.read(sql, [days])["day"].to_list())
+    return sorted(lake.read(sql, [days], all_cores=True)["day"].to_list())

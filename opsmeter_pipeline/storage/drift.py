@@ -236,7 +236,7 @@ def read_versions(
         WHERE environment = ? AND data_mode = 'real' AND hour_at >= ? AND hour_at < ?
         GROUP BY ALL ORDER BY sum(attempts) DESC, endpoint_tag, prompt_version
     """
-    return lake.read(sql, [environment, start, end]).rows()
+    return lake.read(sql, [environment, start, end], all_cores=True).rows()
 
 
 def replace_drift(lake: Lake, found: Drift, staging: Staging) -> None:

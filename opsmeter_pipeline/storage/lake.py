@@ -5,9 +5,9 @@ one publish writes stands in `storage.publisher`. Readers and one publisher work
 each reader sees whole batches only, because a batch is one transaction.
 """
 
-import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,9 +36,6 @@ SPILL = "spill"
 INLINED_ROWS = 1000
 """Writes of fewer rows stay in the catalogue and make no file of their own."""
 MEMORY_LIMIT = "1GB"
-CORES = os.cpu_count() or 1
-"""How many threads work on a query that reads many rows. On few they would only be woken, again and
-again: what DuckLake asks its catalogue for a small query takes half as long with one."""
 TRIES = 12
 TURN = "publisher.lock"
 """The file that the process holds whose turn it is to write."""
@@ -84,6 +81,8 @@ class Lake:
         """Point to the warehouse; nothing is opened or created."""
         self.folder = folder
         self._databases: dict[bool, duckdb.DuckDBPyConnection] = {}
+        self._connected = 0
+        self._lock = threading.Lock()
 
     @property
     def exists(self) -> bool:
@@ -162,18 +161,37 @@ class Lake:
 
         Args:
             read_only: nothing will be written.
-            all_cores: its queries read many rows. The last connection decides for all of a process.
+            all_cores: its queries read many rows. On few, other threads would only be woken, again
+                and again: what DuckLake asks its catalogue takes half as long with one.
 
         Raises:
             WarehouseMissingError: read only, and there is no warehouse yet.
         """
         con = self._database(read_only=read_only).cursor()
         try:
-            con.execute(f"SET threads = {CORES if all_cores else 1}")
-            con.execute("BEGIN; USE lake; SET TimeZone = 'UTC'")
-            yield con
+            with self._working_with(con, all_cores=all_cores):
+                con.execute("BEGIN; USE lake; SET TimeZone = 'UTC'")
+                yield con
         finally:
             con.close()
+
+    @contextmanager
+    def _working_with(self, con: duckdb.DuckDBPyConnection, *, all_cores: bool) -> Generator[None]:
+        """Let queries use all cores or one, which DuckDB knows for a database only.
+
+        To take threads away waits for queries under way, so it is only done while there are none.
+        """
+        with self._lock:
+            if all_cores:
+                con.execute("RESET threads")
+            elif not self._connected:
+                con.execute("SET threads = 1")
+            self._connected += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connected -= 1
 
     def read(
         self, sql: str, parameters: Sequence[object] = (), *, all_cores: bool = False

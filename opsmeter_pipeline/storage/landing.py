@@ -7,7 +7,7 @@ so that one contract judges them all. What to take is decided by the `landing` s
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BufferedIOBase
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import fsspec
 import xxhash
 
-from opsmeter_pipeline.contract.lines import count_lines
 from opsmeter_pipeline.landing import Candidate
 from opsmeter_pipeline.model.errors import (
     LandingAddressError,
@@ -104,10 +103,21 @@ class Landing:
             return end
 
     def read_chunks(
-        self, slices: Sequence[Slice], *, chunk_bytes: int, unpacked_bytes: int
+        self,
+        slices: Sequence[Slice],
+        *,
+        count_lines: Callable[[Text], int],
+        chunk_bytes: int,
+        unpacked_bytes: int,
     ) -> "ChunkReader":
-        """Return a reader of the slices' lines as chunks."""
-        return ChunkReader(self, slices, chunk_bytes=chunk_bytes, unpacked_bytes=unpacked_bytes)
+        """Return a reader of the slices' lines as chunks; the contract counts the lines."""
+        return ChunkReader(
+            self,
+            slices,
+            count_lines=count_lines,
+            chunk_bytes=chunk_bytes,
+            unpacked_bytes=unpacked_bytes,
+        )
 
     def checksum(self, file: str, byte_start: int, byte_end: int) -> str | None:
         """Return what these bytes sum up to, or None if the file does not have them."""
@@ -232,10 +242,16 @@ class ChunkReader:
     """
 
     def __init__(
-        self, landing: Landing, slices: Sequence[Slice], *, chunk_bytes: int, unpacked_bytes: int
+        self,
+        landing: Landing,
+        slices: Sequence[Slice],
+        *,
+        count_lines: Callable[[Text], int],
+        chunk_bytes: int,
+        unpacked_bytes: int,
     ) -> None:
         """Prepare to read; nothing is opened before iteration."""
-        self._landing, self._slices = landing, slices
+        self._landing, self._slices, self._count_lines = landing, slices, count_lines
         self._chunk_bytes, self._unpacked_bytes = chunk_bytes, unpacked_bytes
         self.checksums: list[str] = []
         self.damages: dict[int, Damage] = {}
@@ -267,7 +283,7 @@ class ChunkReader:
                 except StopIteration as end:
                     checksum, damage = end.value
                     break
-                lines = count_lines(block)
+                lines = self._count_lines(block)
                 yield block, Part(index, line_number, lines)
                 line_number += lines
             self.checksums.append(checksum)

@@ -119,7 +119,7 @@ def publish(lake: Lake, publication: Publication) -> dict[str, int]:
         for table, targets in handed_over.items():
             for staged, target in zip(publication.rows[table], targets, strict=True):
                 staged.replace(target)
-        lake.transact(write)
+        lake.transact(write, all_cores=bool(publication.replaced))
     except BaseException:
         # Also Ctrl+C right after the commit ends here: only what nobody registered may go.
         delete_unregistered(lake, publication.run_id)

@@ -188,9 +188,10 @@ def snapshot(
     clocks = (WATERMARKS, BATCH_TIMES, FRESHNESS_LAGS)
     names = [*tables] or [table.name for table in TABLES if table not in clocks]
     with home.resource.lake.connect(read_only=True) as con:
-        # Of a table that never had a row DuckLake asks these two's statistics column by column.
+        # For these two DuckLake looks up the statistics of a table without rows column by column.
         con.execute("SET disabled_optimizers = 'join_order,statistics_propagation'")
         frames = {name: fetch(con, f"FROM {name}") for name in names}
+        con.execute("RESET disabled_optimizers")
     return {name: _texts(frame.drop(without, strict=False)) for name, frame in frames.items()}
 
 

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy import event, text
 
@@ -11,17 +13,35 @@ from opsmeter_pipeline.orchestration import engines
 from tests.pipeline.support import jsonl, payload
 
 
-def test_a_run_opens_few_files_and_what_it_writes_stands_in_them_at_once(created, tmp_path) -> None:
-    before, opened = engines._keep_engine.cache_info(), []  # noqa: SLF001 - what the module promises
-    event.listen(engines._KeptPool, "connect", lambda *_: opened.append(1))  # noqa: SLF001
+@pytest.fixture
+def opened():
+    """Each connection that is opened meanwhile."""
+    found = []
+
+    def note(*_):
+        found.append(1)
+
+    event.listen(engines._KeptPool, "connect", note)  # noqa: SLF001 - what the module promises
+    yield found
+    event.remove(engines._KeptPool, "connect", note)  # noqa: SLF001
+
+
+def test_a_run_opens_few_files_and_what_it_writes_stands_in_them_at_once(
+    created, tmp_path, opened, monkeypatch
+) -> None:
+    made, found = [], []
+    make, find = engines._make_engine, engines._find_engine  # noqa: SLF001
+    monkeypatch.setattr(engines, "_make_engine", lambda *a: made.append(1) or make(*a))
+    monkeypatch.setattr(
+        sqlite_event_log, "create_engine", lambda *a, **k: found.append(1) or find(*a, **k)
+    )
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         home = created.copy(tmp_path / "home", instance=instance)
         home.land("a.jsonl", jsonl(payload()))
         run_id = home.run().run_id
-        after = engines._keep_engine.cache_info()  # noqa: SLF001
-        assert after.misses - before.misses <= 5
-        assert after.hits - before.hits > 200
+        assert len(found) > 200
+        assert 0 < len(made) <= 5
         assert 0 < len(opened) <= 10
         # The UI watches the file of a run and not the log beside it.
         (alone := tmp_path / "alone" / "history" / "runs").mkdir(parents=True)
@@ -52,10 +72,24 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path) -> None:
             file.unlink()
 
 
-def test_a_forked_process_has_connections_of_its_own(tmp_path, monkeypatch) -> None:
+def test_files_that_were_used_long_ago_are_closed(tmp_path) -> None:
+    for number in range(40):
+        path = tmp_path / f"{number}.db"
+        for sql in ("CREATE TABLE t (x)", "INSERT INTO t VALUES (1)"):
+            _ask(path, sql)
+    links = [one.readlink() for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    held = {link.stem for link in links if link.parent == tmp_path}
+    assert held == {str(number) for number in range(40 - engines._KEPT, 40)}  # noqa: SLF001
+
+
+def test_another_process_opens_the_file_for_itself(tmp_path, opened) -> None:
     path = tmp_path / "a.db"
-    _ask(path, "CREATE TABLE t (x)")
-    own = _find(path)
-    assert _find(path) is own
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert _find(path) is not own
+    for sql in ("CREATE TABLE t (x)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"):
+        _ask(path, sql)
+    before = len(opened)
+    assert _ask(path) == 2
+    assert len(opened) == before
+    child = os.fork()
+    if not child:
+        os._exit(0 if _ask(path) == 2 and len(opened) == before + 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
