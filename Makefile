@@ -32,7 +32,7 @@ up: setup ## start the Dagster UI, the daemon and the page
 test: setup lint ## everything that must hold; what CI runs
 	$(BIN)/python -m pytest
 
-faults: setup ## 200 kills at random moments and other faults, 20 minutes
+faults: setup ## 200 kills at random moments and other faults, 15 minutes
 	FAULT_KILLS=200 $(BIN)/python -m pytest tests/faults \
 	  tests/pipeline/test_replay_commands.py --dist=load
 
